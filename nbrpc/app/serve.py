@@ -1,0 +1,210 @@
+"""``nbrpc serve``: open a server, say where it is, and end it cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from nbrpc.server.server import Server
+from nbrpc.service import ClassicService
+from traitlets import Bool, Int, Unicode
+
+from nbrpc.app.command import WRONG_USAGE, Command, Mistake, read_token, say
+from nbrpc.app.load import make_service
+from nbrpc.errors import NbrpcError
+from nbrpc.transports.address import DEFAULT_PORT, parse
+
+__all__ = ["ServeApp"]
+
+CLASSIC_PORT = 18_812
+PORTS_TRIED = 100
+
+LAST_WORDS = 2.0
+"""Seconds that the main thread has to end after SIGTERM; a remote cell may keep it in C code."""
+
+
+class ServeApp(Command):
+    """``nbrpc serve``: serve an object or a class until Ctrl-C."""
+
+    name = "nbrpc-serve"
+    description = """Serve an object or a class of a module, or this Python itself (--classic).
+
+    Prints the URL, with the token in it, on one line. The current folder is importable.
+    Programs of the same user on this machine need no token."""
+    examples = """
+    nbrpc serve nbrpc.demo:Bench --name bench
+    nbrpc serve driver:Stage --args '"/dev/ttyUSB0", speed=9600'
+    nbrpc serve --classic --unix /run/user/1000/python
+    """
+    arguments_wanted = (1, "one module:Thing")
+
+    target = Unicode(help="What to serve, as module:Thing.").tag(config=True)
+    arguments = Unicode(
+        help="Arguments for the class, as they would be written in a call; plain values only."
+    ).tag(config=True)
+    classic = Bool(False, help="Serve this Python itself: clients may run code.").tag(config=True)
+    allow_code = Bool(False, help="Let clients run code beside what is served.").tag(config=True)
+    per_connection = Bool(
+        False, help="Make one object of the class for each connection, not one for all."
+    ).tag(config=True)
+    server_name = Unicode(help="What people call the server.").tag(config=True)
+    host = Unicode("127.0.0.1", help="The address to listen on.").tag(config=True)
+    port = Int(
+        None,
+        allow_none=True,
+        min=0,
+        max=65_535,
+        help="The port; 0 takes a free one. By default 18861 (18812 for --classic), or the next "
+        "free one.",
+    ).tag(config=True)
+    unix_path = Unicode(help="Listen on a Unix socket at this path instead.").tag(config=True)
+    token_file = Unicode(
+        help="A file that holds the token to ask for; by default each start makes a new one."
+    ).tag(config=True)
+    insecure = Bool(
+        False, help="Listen beyond this machine although the traffic is not encrypted."
+    ).tag(config=True)
+
+    flags = {  # noqa: RUF012 - as in traitlets
+        **Command.flags,
+        "classic": ({"ServeApp": {"classic": True}}, "Serve this Python: clients may run code."),
+        "allow-code": ({"ServeApp": {"allow_code": True}}, "Let clients run code as well."),
+        "per-connection": ({"ServeApp": {"per_connection": True}}, "One object per connection."),
+        "insecure": ({"ServeApp": {"insecure": True}}, "Listen beyond this machine, unencrypted."),
+    }
+    aliases = {  # noqa: RUF012 - as in traitlets
+        **Command.aliases,
+        "args": "ServeApp.arguments",
+        "name": "ServeApp.server_name",
+        "host": "ServeApp.host",
+        "port": "ServeApp.port",
+        "unix": "ServeApp.unix_path",
+        "token-file": "ServeApp.token_file",
+    }
+
+    def initialize(self, argv: list[str] | None = None) -> None:
+        """Read the command line; refuse options that are planned but not there yet.
+
+        Raises
+        ------
+        Mistake
+            It cannot be understood, or asks for what is not there.
+        """
+        for argument in argv or ():
+            option = argument.partition("=")[0]
+            if option.startswith("--tls-") or option == "--rpyc":
+                raise Mistake(f"{option} is not available yet in this version", WRONG_USAGE)
+        super().initialize(argv)
+        if self.extra_args:
+            self.target = self.extra_args[0]
+        if self.classic and self.target:
+            raise Mistake("give either module:Thing or --classic, not both", WRONG_USAGE)
+        if not self.classic and not self.target:
+            raise Mistake(
+                "say what to serve: nbrpc serve module:Thing, or nbrpc serve --classic", WRONG_USAGE
+            )
+        if self.unix_path and self.port is not None:
+            raise Mistake("give either --unix or --port, not both", WRONG_USAGE)
+
+    def start(self) -> None:
+        """Serve until Ctrl-C or SIGTERM.
+
+        Raises
+        ------
+        Mistake
+            It cannot be served.
+        """
+        token = read_token(self.token_file) if self.token_file else None
+        service = (
+            ClassicService
+            if self.classic
+            else make_service(self.target, self.arguments, per_connection=self.per_connection)
+        )
+        server = _open(self, service, token)
+        try:
+            with _ended_by_signals(server):
+                _announce(server)
+                server.start()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            server.close()
+
+
+def _open(app: ServeApp, service: object, token: str | None) -> Server:
+    """Open the server, on the next free port if none was asked for."""
+    options: dict[str, Any] = {
+        "name": app.server_name or None,
+        "token": token,
+        "allow_code": app.allow_code or app.classic,
+        "per_connection": app.per_connection,
+        "insecure": app.insecure,
+    }
+    asked = app.port is not None
+    first = app.port if app.port is not None else CLASSIC_PORT if app.classic else DEFAULT_PORT
+    port = first
+    while True:
+        try:
+            if app.unix_path:
+                return Server(service, path=os.path.abspath(app.unix_path), **options)  # noqa: PTH100
+            return Server(service, host=app.host, port=port, **options)
+        except OSError as exc:
+            taken = exc.errno == errno.EADDRINUSE and not (asked or app.unix_path)
+            if taken and port < first + PORTS_TRIED:
+                port += 1
+                continue
+            raise Mistake(exc.strerror or str(exc)) from exc
+        except (NbrpcError, ValueError) as exc:
+            raise Mistake(str(exc)) from exc
+
+
+def _announce(server: Server) -> None:
+    address = parse(server.url)
+    if address.host in ("0.0.0.0", "::"):  # noqa: S104 - it is everywhere, and no address
+        address = replace(address, host=socket.gethostname())
+    if address.path is None:  # the mode of a Unix socket is what lets its user in
+        address = address.with_token(server.token)
+    say(address.url_with_token)
+    if sys.stderr.isatty():
+        sys.stderr.write("serving; Ctrl-C ends it\n")
+
+
+@contextlib.contextmanager
+def _ended_by_signals(server: Server) -> Iterator[None]:
+    """End the server on SIGTERM, and when its terminal is closed, as on Ctrl-C."""
+    done = threading.Event()
+    ending: list[threading.Thread] = []
+
+    def end() -> None:
+        server.close()
+        if not done.wait(LAST_WORDS):
+            os._exit(0)
+
+    def on_signal(*_: object) -> None:
+        # Not here: this may be in the middle of anything on the main thread, locks included.
+        thread = threading.Thread(target=end, name="nbrpc-end", daemon=True)
+        ending.append(thread)
+        thread.start()
+
+    kept = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Who started us under nohup wants no SIGHUP.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            kept[number] = signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        done.set()
+        for thread in ending:  # or the process would end before it has tidied up
+            thread.join(LAST_WORDS)
+        for number, handler in kept.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""The Jupyter layer: magics, displays and the pump; loaded by ``%load_ext nbrpc``."""

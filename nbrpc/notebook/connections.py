@@ -1,0 +1,141 @@
+"""The connections of a notebook, by name, and which of them is the current one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nbrpc import connection_file
+from nbrpc.errors import ConnectFailed
+
+__all__ = ["Connections", "NoConnection"]
+
+
+class NoConnection(LookupError):
+    """No connection of that name, or none at all; the message says what to do."""
+
+
+class Connections:
+    """What ``%rpc_connect`` made.
+
+    Parameters
+    ----------
+    open_connection
+        Connects to a URL or host and port, with a token or None.
+    """
+
+    def __init__(self, open_connection: Callable[[str, str | None], Any]) -> None:
+        self._open = open_connection
+        self._by_name: dict[str, Any] = {}
+        self.current = ""
+        """The name of the connection that is used when none is given; empty without one."""
+
+    def __iter__(self) -> Any:
+        return iter(dict(self._by_name).items())
+
+    def connect(self, target: str, name: str, token: str | None) -> Any:
+        """Connect, in the place of an earlier connection of that name, and make it the current one.
+
+        Raises
+        ------
+        ConnectFailed, AuthenticationFailed
+            Nothing was connected; an earlier connection of that name is as it was.
+        """
+        connection = self._open(find(target), token)
+        earlier = self._by_name.pop(name, None)
+        if earlier is not None:
+            earlier.close()
+        self._by_name[name] = connection
+        self.current = name
+        return connection
+
+    def get(self, name: str = "") -> Any:
+        """Give a connection: the current one without a name.
+
+        Raises
+        ------
+        NoConnection
+            There is no such connection.
+        """
+        name = name or self.current
+        if name in self._by_name:
+            return self._by_name[name]
+        if not self._by_name:
+            raise NoConnection("there is no connection: make one with %rpc_connect")
+        known = ", ".join(sorted(self._by_name))
+        what = f"no connection is called {name}" if name else "no connection is the current one"
+        raise NoConnection(f"{what}: there are {known}; choose one with %rpc_use")
+
+    def several(self, names: str = "") -> dict[str, Any]:
+        """Give the connections of a comma-separated list of names, or ``all`` of them.
+
+        Raises
+        ------
+        NoConnection
+            One of them does not exist.
+        """
+        if names == "all" and self._by_name:
+            return dict(self._by_name)
+        chosen = [name.strip() for name in names.split(",") if name.strip()] or [self.current]
+        return {name: self.get(name) for name in chosen}
+
+    def use(self, name: str) -> Any:
+        """Make a connection the current one."""
+        connection = self.get(name)
+        self.current = name
+        return connection
+
+    def disconnect(self, name: str = "") -> tuple[str, Any]:
+        """Close a connection and forget it; give its name, and what it was."""
+        name = name or self.current
+        connection = self.get(name)
+        del self._by_name[name]
+        connection.close()
+        if self.current == name:
+            self.current = next(iter(self._by_name), "") if len(self._by_name) == 1 else ""
+        return name, connection
+
+    def close(self) -> None:
+        """Close all of them."""
+        for _, connection in self:
+            connection.close()
+        self._by_name.clear()
+        self.current = ""
+
+
+def find(target: str) -> str:
+    """Give the URL for what a user typed: a URL, a server's name, host:port, a port, or nothing.
+
+    Raises
+    ------
+    ConnectFailed
+        No server has that name, or without a target there is not exactly one.
+    """
+    if not target:
+        return _only_server()
+    if "://" in target or target.startswith("[") or target.rpartition(":")[2].isdigit():
+        return target if ":" in target else f"127.0.0.1:{target}"
+    info = connection_file.find_by_name(target)
+    if info is None:
+        raise ConnectFailed(f"no running server of yours is called {target}: {_what_runs()}")
+    return info.url
+
+
+def _only_server() -> str:
+    servers = connection_file.running()
+    if len(servers) == 1:
+        return servers[0].url
+    if not servers:
+        raise ConnectFailed(
+            "no server of yours is running: start one with `nbrpc serve`, or give a URL"
+        )
+    raise ConnectFailed(
+        f"several servers of yours are running, give the name of one: {_what_runs()}"
+    )
+
+
+def _what_runs() -> str:
+    servers = connection_file.running()
+    if not servers:
+        return "none is running; start one with `nbrpc serve`"
+    return ", ".join(f"{info.name} ({info.url})" for info in servers)

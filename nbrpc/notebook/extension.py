@@ -1,0 +1,155 @@
+"""Loading the extension into IPython, and taking it out again without a trace."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from nbrpc.notebook import tracebacks
+from nbrpc.notebook.connections import Connections
+from nbrpc.notebook.display import ResultViews, connection_bundle, proxy_bundle
+from nbrpc.notebook.handlers import Handlers, current_cell
+from nbrpc.notebook.magics import RpcMagics
+from nbrpc.notebook.pump import KernelLoop, kernel_loop
+from nbrpc.notebook.remote_cell import rewriter
+from nbrpc.session import events, interrupts
+from nbrpc.session.dispatch import Loop, Thread
+
+__all__ = ["Extension", "load_ipython_extension", "unload_ipython_extension"]
+
+_loaded: WeakKeyDictionary[Any, Extension] = WeakKeyDictionary()
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Give a shell nbrpc's magics and displays; once, however often it is called."""
+    if shell not in _loaded:
+        _loaded[shell] = Extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take everything back, and close the connections that ``%rpc_connect`` made."""
+    extension = _loaded.pop(shell, None)
+    if extension is not None:
+        extension.close()
+
+
+class Extension:
+    """What is added to one shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._loop: KernelLoop | None = None
+        self._dispatcher: Any = None
+        self.connections = Connections(self._open)
+        self.views = ResultViews(shell, self.call_soon, self._call_later)
+        self.handlers = Handlers(shell, self._call_later)
+        self._magics = RpcMagics(shell, self)
+        shell.register_magics(self._magics)
+        call = f'get_ipython().magics_manager.registry["{RpcMagics.__name__}"].remote_cell_async'
+        self._rewrite = rewriter(call, lambda: bool(shell.autoawait))
+        # After IPython's own, which remove empty lines, indentation and prompts above it.
+        shell.input_transformer_manager.cleanup_transforms.append(self._rewrite)
+        shell.events.register("pre_run_cell", self._before_cell)
+        shell.events.register("post_run_cell", self._after_cell)
+        self._formatters = self._register_formatters()
+        tracebacks.install()
+        events.cell_name = lambda: current_cell(shell) or None
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Find the kernel's loop, which need not exist yet when the extension is loaded."""
+        if self._loop is None:
+            self._loop = loop = kernel_loop(self._shell)
+            if loop is not None:
+                loop.wake_on_signals()
+                thread = threading.main_thread().ident or 0
+                self._dispatcher = Loop(loop.serve_soon, loop.serve_later, thread)
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Run a function on the kernel's loop, from any thread; at once where there is no loop."""
+        self.start()
+        if self._loop is None:
+            function()
+        else:
+            self._loop.call_soon(function)
+
+    def _call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        if self._loop is not None:
+            self._loop.call_later(seconds, function)
+
+    def when_ready(self, result: Any, function: Callable[[Any], object]) -> None:
+        """Call a function with the value of a result, on the loop, once it is there."""
+
+        def ended(_: Any) -> None:
+            if not result.error:
+                self.call_soon(lambda: void(function(result.value)))
+
+        result.add_callback(ended)
+
+    # -- hooks -----------------------------------------------------------------------------------
+
+    def _before_cell(self, _: Any) -> None:
+        self.start()
+        interrupts.install()  # a kernel sets its own handler for every cell
+
+    def _after_cell(self, _: Any) -> None:
+        self.views.settle()
+
+    def _register_formatters(self) -> list[tuple[Any, type]]:
+        from nbrpc.client import Connection
+
+        from nbrpc.objects.proxy import Member, Proxy
+        from nbrpc.session.result import AsyncResult
+
+        formatter = self._shell.display_formatter
+        bundles, displays = formatter.mimebundle_formatter, formatter.ipython_display_formatter
+        wanted: list[tuple[Any, type, Callable[[Any], Any]]] = [
+            (bundles, Connection, connection_bundle),
+            (bundles, Proxy, proxy_bundle),
+            (bundles, Member, proxy_bundle),
+        ]
+        if (
+            getattr(self._shell, "kernel", None) is not None
+        ):  # a terminal cannot change what it shows
+            wanted.append((displays, AsyncResult, self.views.show))
+        for where, kind, function in wanted:
+            where.for_type(kind, function)
+        return [(where, kind) for where, kind, _ in wanted]
+
+    # -- connecting ------------------------------------------------------------------------------
+
+    def _open(self, target: str, token: str | None) -> Any:
+        from nbrpc.client import connect
+
+        connection = connect(target, token=token)
+        self.start()
+        connection.set_dispatcher(self._dispatcher or Thread())
+        return connection
+
+    def close(self) -> None:
+        """Take everything back."""
+        shell = self._shell
+        self.handlers.close()
+        self.connections.close()
+        self.views.close()
+        tracebacks.uninstall()
+        events.cell_name = None
+        for formatter, kind in self._formatters:
+            formatter.pop(kind, None)
+        shell.events.unregister("pre_run_cell", self._before_cell)
+        shell.events.unregister("post_run_cell", self._after_cell)
+        shell.input_transformer_manager.cleanup_transforms.remove(self._rewrite)
+        manager = shell.magics_manager
+        for way, functions in self._magics.magics.items():
+            for name in functions:
+                manager.magics[way].pop(name, None)
+        manager.registry.pop(RpcMagics.__name__, None)
+        if self._loop is not None:
+            self._loop.close()
+
+
+def void(_: object) -> None:
+    """Give nothing back."""

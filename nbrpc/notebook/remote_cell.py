@@ -1,0 +1,235 @@
+"""``%%remote``: runs a cell on one or several connections and plays its output into the local cell.
+
+In a notebook the cell is rewritten to one that awaits, so that the kernel's loop goes on turning:
+events arrive and displays move while the remote code runs, and Stop is an ordinary cancellation.
+Called in any other way (``run_cell_magic``, under ``%%time``) it waits in the ordinary manner.
+
+Output belongs to a result, never to the connection: once a cell has ended or was stopped, what its
+remote code may still print is not shown anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nbrpc.errors import CallTimeout
+from nbrpc.notebook.display import admitted, error_of, result_has_ended
+from nbrpc.notebook.tracebacks import Interrupted, brief, clean, unfinished
+
+__all__ = ["MAGIC", "Player", "finish", "rewriter", "wait", "wait_async", "wait_ended"]
+
+MAGIC = "%%remote"
+
+TICK = 0.05
+"""Seconds between two looks at the output while waiting without a loop."""
+
+LOOK = 0.5
+"""Seconds between two looks while awaiting: changes wake it at once."""
+
+STOPPED = "the remote cell was stopped"
+
+
+class Player:
+    """Plays the output of one result into the cell that runs.
+
+    Parameters
+    ----------
+    label
+        Set before every line of text, where several remotes print into one cell.
+    """
+
+    def __init__(self, shell: Any, result: Any, label: str = "") -> None:
+        self.result = result
+        self._shell = shell
+        self._label = label
+        self._held = {"stdout": "", "stderr": ""}  # beginnings of escape sequences
+        self._line_begins = True
+
+    def play(self) -> None:
+        """Show what has come since the last time."""
+        outputs = self.result.outputs
+        wrote = False
+        while outputs:
+            kind, content = outputs.popleft()
+            if kind in self._held:
+                self._write(kind, content)
+                wrote = True
+            elif kind == "display":
+                self._shell.display_pub.publish(
+                    admitted(content["data"]),
+                    content["metadata"],
+                    transient=content["transient"],
+                    update=content["update"],
+                )
+            elif kind == "result":
+                self._show(content)
+            elif kind == "clear":
+                self._shell.display_pub.clear_output(bool(content))
+        if wrote:  # a kernel would keep text for 0.2 s
+            sys.stdout.flush()
+            sys.stderr.flush()
+
+    def _write(self, kind: str, text: str) -> None:
+        text = self._held[kind] + text
+        cut = len(text) - unfinished(text)
+        self._held[kind] = text[cut:]
+        text = clean(text[:cut])
+        if self._label and text:
+            lines = text.splitlines(keepends=True)
+            first = self._label if self._line_begins else ""
+            self._line_begins = lines[-1].endswith("\n")
+            text = first + self._label.join(lines)
+        (sys.stdout if kind == "stdout" else sys.stderr).write(text)
+
+    def _show(self, content: dict[str, Any]) -> None:
+        """Show the last value as the value of the local cell, which its variables do not become."""
+        data = admitted(content["data"])
+        if self._label:
+            self._write("stdout", f"{data.get('text/plain', '')}\n")
+            return
+        hook = self._shell.displayhook
+        hook.start_displayhook()
+        hook.write_output_prompt()
+        hook.write_format_data(data, content["metadata"])
+        hook.finish_displayhook()
+
+
+async def wait_async(players: list[Player]) -> None:
+    """Play until all have ended, while the loop goes on turning.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Stop; the remote cells are cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+
+    def wake(_: object) -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    for player in players:
+        player.result.observe(wake)
+    try:
+        while not _play(players):
+            try:  # in ticks, since nobody tells when a result expires
+                await asyncio.wait_for(changed.wait(), LOOK)
+            except TimeoutError:
+                pass
+            changed.clear()
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        _cancel(players)
+        raise Interrupted(STOPPED) from None
+    finally:
+        for player in players:
+            player.result.unobserve(wake)
+
+
+def wait(players: list[Player]) -> None:
+    """Play until all have ended; what the connections deliver meanwhile is served as in any wait.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Stop; the remote cells are cancelled.
+    """
+    try:
+        while not _play(players):
+            first = next(p.result for p in players if not result_has_ended(p.result))
+            try:
+                first.exception(TICK)
+            except CallTimeout:
+                pass
+    except KeyboardInterrupt:
+        _cancel(players)
+        raise Interrupted(STOPPED) from None
+
+
+def wait_ended(results: Iterable[Any], timeout: float | None) -> None:
+    """Wait until nothing about these results will change any more.
+
+    Raises
+    ------
+    CallTimeout
+        Not all of them ended in that time.
+    """
+    ends = None if timeout is None else time.monotonic() + timeout
+    for result in results:
+        while not result_has_ended(result):
+            if ends is not None and time.monotonic() >= ends:
+                raise CallTimeout(f"{result.call or 'a result'} did not end within {timeout:g} s")
+            if result.state == "cancelling":  # nothing to wait for but the remote's word
+                time.sleep(TICK)
+                continue
+            try:
+                result.wait(TICK)
+            except CallTimeout:
+                pass
+
+
+def finish(shell: Any, players: dict[str, Player]) -> None:
+    """Bind what was pulled, or raise what went wrong; all have ended.
+
+    Parameters
+    ----------
+    players
+        By the names of their connections. With several, a pulled name becomes a dictionary of the
+        values by connection.
+    """
+    errors = {name: error_of(player.result) for name, player in players.items()}
+    failed = {name: error for name, error in errors.items() if error is not None}
+    pulled = {name: player.result.value for name, player in players.items() if name not in failed}
+    if len(players) == 1:
+        shell.user_ns.update(next(iter(pulled.values()), {}))
+    else:
+        names: Iterable[str] = {name for values in pulled.values() for name in values}
+        for name in names:
+            shell.user_ns[name] = {where: values[name] for where, values in pulled.items()}
+    if failed:
+        (name, error), *others = failed.items()
+        for other, another in others:
+            error.add_note(f"on {other}: {type(another).__name__}")
+        raise brief(error)
+
+
+def rewriter(call: str, enabled: Callable[[], bool]) -> Callable[[list[str]], list[str]]:
+    """Make the transform that turns a ``%%remote`` cell into one that awaits.
+
+    Parameters
+    ----------
+    call
+        Source of a function of the magic's line and body that gives an awaitable.
+    enabled
+        Whether cells may await at the moment.
+    """
+
+    def rewrite(lines: list[str]) -> list[str]:
+        if not lines or not enabled():
+            return lines
+        word, _, arguments = lines[0].partition(" ")
+        if word.strip() != MAGIC:
+            return lines
+        return [f"await {call}({arguments.strip()!r}, {''.join(lines[1:])!r})\n"]
+
+    # While IPython asks whether a cell is complete it must see the magic: a terminal would
+    # otherwise run the cell after its first line.
+    rewrite.has_side_effects = True  # type: ignore[attr-defined]
+    return rewrite
+
+
+def _play(players: list[Player]) -> bool:
+    """Play all; whether all have ended and all of their output is shown."""
+    ended = all(result_has_ended(player.result) for player in players)  # before the last look
+    for player in players:
+        player.play()
+    return ended
+
+
+def _cancel(players: list[Player]) -> None:
+    for player in players:
+        player.result.cancel()
+        player.play()

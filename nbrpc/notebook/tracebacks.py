@@ -1,0 +1,107 @@
+"""How nbrpc's exceptions are shown in IPython: the user's frames, the remote ones, and no others.
+
+IPython asks an exception for its own rendering; while the extension is loaded, the classes of
+`nbrpc.errors` answer with what is here. Nothing of IPython is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from nbrpc.errors import NbrpcError, RemoteError
+from nbrpc.objects.text import printable
+
+__all__ = ["Interrupted", "brief", "clean", "install", "uninstall"]
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+BRIEF = "_nbrpc_brief"
+
+UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
+"""A colour sequence that the next piece of text may complete."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Stop ended a cell that waited for the remote; shown in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"KeyboardInterrupt: {self}" if self.args else "KeyboardInterrupt"]
+
+
+Interrupted.__name__ = Interrupted.__qualname__ = "KeyboardInterrupt"
+
+
+def brief(error: BaseException) -> BaseException:
+    """Mark an exception to be shown without local frames: it came out of a magic."""
+    setattr(error, BRIEF, True)
+    return error
+
+
+def clean(text: str) -> str:
+    r"""Make text of a peer fit to be shown: colours and ``\r`` (progress bars) stay."""
+    return "\r".join(printable(line, keep_colour=True) for line in text.split("\r"))
+
+
+def unfinished(text: str) -> int:
+    """Give the length of the escape sequence that `text` ends in the middle of, or 0."""
+    match = UNFINISHED.search(text)
+    return len(match.group()) if match else 0
+
+
+def install() -> None:
+    """Let IPython show nbrpc's exceptions this way."""
+    NbrpcError._render_traceback_ = _render  # type: ignore[attr-defined]
+
+
+def uninstall() -> None:
+    """Undo `install`."""
+    if hasattr(NbrpcError, "_render_traceback_"):
+        del NbrpcError._render_traceback_
+
+
+def _render(error: NbrpcError) -> list[str]:
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()  # type: ignore[no-untyped-call]
+    traceback = without_package(error.__traceback__)
+    if traceback is None or shell is None or getattr(error, BRIEF, False):
+        return _render_briefly(error)
+    lines = shell.InteractiveTB.structured_traceback(type(error), error, traceback)
+    return [clean(line) for line in lines]
+
+
+def _render_briefly(error: NbrpcError) -> list[str]:
+    if isinstance(error, RemoteError):
+        name = error.type_name.rpartition(".")[2] or type(error).__name__
+        if name == "UsageError":  # a mistyped magic in a remote cell is not worth a traceback
+            return [clean(f"UsageError: {error.args[0] if error.args else ''}")]
+        if error.remote_traceback:
+            return [coloured(clean(error.remote_traceback).rstrip())]
+    return [clean(f"{type(error).__name__}: {error}")]
+
+
+def without_package(traceback: TracebackType | None) -> TracebackType | None:
+    """Copy a traceback without the frames of this package."""
+    kept = []
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith(PACKAGE):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    copy = None
+    for entry in reversed(kept):
+        copy = TracebackType(copy, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return copy
+
+
+def coloured(text: str) -> str:
+    """Colour the text of a traceback, unless it brings colours of its own."""
+    if "\x1b[" in text:
+        return text
+    from pygments import highlight  # type: ignore[import-untyped]
+    from pygments.formatters import TerminalFormatter  # type: ignore[import-untyped]
+    from pygments.lexers import PythonTracebackLexer  # type: ignore[import-untyped]
+
+    return str(highlight(text, PythonTracebackLexer(), TerminalFormatter())).rstrip("\n")

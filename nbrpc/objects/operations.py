@@ -1,0 +1,283 @@
+"""What a peer may ask about objects, one small function each.
+
+Every access to a name goes through `Policy`; every object is one that the peer was handed on this
+connection. The functions call user code, so they run outside all locks, in a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CoroutineType, FunctionType
+from typing import Any, Protocol
+
+from nbrpc.errors import AccessDenied, RemoteProtocolError
+from nbrpc.objects.access import Policy, Right
+from nbrpc.objects.boxing import Boxing, ByReference, ByValue
+from nbrpc.objects.describe import document, instance_names
+from nbrpc.objects.exposure import is_by_value
+from nbrpc.objects.failures import exception_of
+from nbrpc.objects.static import MISSING, find, is_class, own_attributes
+from nbrpc.objects.text import printable
+from nbrpc.protocol.messages import Error, Operation, Request
+
+__all__ = ["OPERATIONS", "Owner", "arguments", "find_object", "find_target"]
+
+
+class Owner(Protocol):
+    """What the operations need of the session that they serve."""
+
+    boxing: Boxing
+    policy: Policy
+    root_object: Any
+
+    def run_coroutine(self, job: Any, coroutine: Any, *, by_value: bool) -> Any:
+        """Run a coroutine on the loop; the answer comes when it is done."""
+
+
+BY_VALUE_CLASS = "__nbrpc_by_value__"
+
+NEVER_COPIED = frozenset({int, float, str, bool, bytes, type(None)})
+"""Plain results, for which it is no matter whether they were asked for by value."""
+
+
+def find_object(owner: Owner, request: Request) -> Any:
+    """Give the object that a request is about, without its path."""
+    boxing = owner.boxing
+    try:
+        # One lookup in a dict, which is atomic: no lock.
+        return boxing.exports.get(request.oid)
+    except KeyError:
+        raise RemoteProtocolError(
+            f"the peer names object {request.oid}, which it does not hold"
+        ) from None
+
+
+def find_target(owner: Owner, request: Request) -> Any:
+    """Give the object, or the attribute of it, that a request is about."""
+    target = find_object(owner, request)
+    name = request.name
+    if name:
+        read = owner.policy.read
+        for part in name.split(".") if "." in name else (name,):
+            target = read(target, part)
+    return target
+
+
+def arguments(owner: Owner, request: Request) -> tuple[list[Any], dict[str, Any]]:
+    """Unbox the arguments of a request."""
+    boxing = owner.boxing
+    args = boxing.unbox_all(request.args, request.buffers)
+    if not request.kwargs:
+        return args, {}
+    return args, {
+        key: boxing.unbox(value, request.buffers) for key, value in request.kwargs.items()
+    }
+
+
+def call(owner: Owner, job: Any) -> Any:
+    """Call the object, or the method at the end of the path."""
+    request: Request = job.request
+    target = find_object(owner, request)
+    name = request.name
+    if "." in name:
+        *parts, name = name.split(".")
+        for part in parts:
+            target = owner.policy.read(target, part)
+    if name:
+        function = owner.policy.read(target, name)
+    else:
+        function = owner.policy.special(target, "__call__")
+        if type(target) is not type:
+            function = target
+    kind = type(target)
+    if getattr(kind, "__nbrpc_interruptible__", True) is False:
+        job.interruptible = False
+    by_value = is_by_value(function) or getattr(kind, BY_VALUE_CLASS, False) is True
+    args, kwargs = arguments(owner, request)
+    result = function(*args, **kwargs)
+    if type(result) is CoroutineType:
+        return owner.run_coroutine(job, result, by_value=by_value)
+    return ByValue(result) if by_value else result
+
+
+def get(owner: Owner, job: Any) -> Any:
+    """Read an attribute."""
+    request: Request = job.request
+    target = find_object(owner, request)
+    *parts, name = request.name.split(".")
+    for part in parts:
+        target = owner.policy.read(target, part)
+    value = owner.policy.read(target, name)
+    if type(value) in NEVER_COPIED:
+        return value
+    declared = find(type(target), name)
+    if (type(declared) is property and is_by_value(declared)) or (
+        getattr(type(target), BY_VALUE_CLASS, False) is True and not callable(value)
+    ):
+        return ByValue(value)
+    return value
+
+
+def set_attribute(owner: Owner, job: Any) -> None:
+    """Write an attribute."""
+    request: Request = job.request
+    args, _ = arguments(owner, request)
+    target, name = _parent(owner, request)
+    owner.policy.write(target, name, args[0])
+
+
+def delete(owner: Owner, job: Any) -> None:
+    """Delete an attribute."""
+    target, name = _parent(owner, job.request)
+    owner.policy.delete(target, name)
+
+
+def _parent(owner: Owner, request: Request) -> tuple[Any, str]:
+    """Give the object that has the last name of a path, and that name."""
+    target = find_object(owner, request)
+    *parts, name = request.name.split(".")
+    for part in parts:
+        target = owner.policy.read(target, part)
+    return target, name
+
+
+def special(owner: Owner, job: Any) -> Any:
+    """Use a special method."""
+    request: Request = job.request
+    target = find_object(owner, request)
+    method = owner.policy.special(target, request.name)
+    args, _ = arguments(owner, request)
+    result = method(*args)
+    if type(result) is CoroutineType:
+        return owner.run_coroutine(job, result, by_value=False)
+    return result
+
+
+def names(owner: Owner, job: Any) -> ByValue:
+    """Give the names of the instance's attributes; runs nothing of it."""
+    return ByValue(sorted(instance_names(find_target(owner, job.request), owner.policy)))
+
+
+def list_names(owner: Owner, job: Any) -> ByValue:
+    """Give all names that the peer sees."""
+    return ByValue(owner.policy.visible(find_target(owner, job.request)))
+
+
+def text(owner: Owner, job: Any) -> str:
+    """Give str()."""
+    target = find_target(owner, job.request)
+    _require(owner, "__str__")
+    return str(target)
+
+
+def representation(owner: Owner, job: Any) -> str:
+    """Give repr()."""
+    target = find_target(owner, job.request)
+    _require(owner, "__repr__")
+    return repr(target)
+
+
+def display(owner: Owner, job: Any) -> ByValue:
+    """Give what a notebook shows: the repr, free of control sequences."""
+    return ByValue({"text/plain": printable(representation(owner, job))})
+
+
+def number(owner: Owner, job: Any) -> int:
+    """Give hash()."""
+    target = find_target(owner, job.request)
+    _require(owner, "__hash__")
+    return hash(target)
+
+
+def _require(owner: Owner, name: str) -> None:
+    if not owner.policy.allows_special(name):
+        raise AccessDenied(f"the peer may not use {name}")
+
+
+def obtain(owner: Owner, job: Any) -> ByValue:
+    """Give a copy."""
+    return ByValue(find_target(owner, job.request))
+
+
+def deliver(owner: Owner, job: Any) -> ByReference:
+    """Keep what came by value as an object of this side."""
+    args, _ = arguments(owner, job.request)
+    return ByReference(args[0])
+
+
+def is_instance(owner: Owner, job: Any) -> bool:
+    """Whether an object is an instance of a class; no ``__instancecheck__`` of the user runs."""
+    request: Request = job.request
+    cls = find_target(owner, request)
+    args, _ = arguments(owner, request)
+    if not isinstance(cls, type):
+        raise TypeError("isinstance() arg 2 must be a class")
+    return type.__instancecheck__(cls, args[0])
+
+
+def leave(owner: Owner, job: Any) -> bool:
+    """Leave a context manager, with the exception that the peer describes or with none."""
+    args, _ = arguments(owner, job.request)
+    method = owner.policy.special(find_object(owner, job.request), "__exit__")
+    if args[0] is None:
+        return bool(method(None, None, None))
+    type_name, error_args, message = args[0]
+    error = exception_of(
+        Error(type_name=str(type_name), args=list(error_args), text="", message=str(message)),
+        lambda value: value,
+    )
+    return bool(method(type(error), error, None))
+
+
+def describe(owner: Owner, job: Any) -> ByValue:
+    """Give signature, docstring and source; runs nothing of the object."""
+    target = _find_quietly(owner, job.request)
+    found = document(target, owner.policy)
+    return ByValue({name: getattr(found, name) for name in found.__struct_fields__})
+
+
+def _find_quietly(owner: Owner, request: Request) -> Any:
+    """Give the target of a question about it, without running a getter on the way."""
+    target = find_object(owner, request)
+    for part in request.name.split(".") if request.name else ():
+        real = owner.policy.resolve(target, part, Right.READ)
+        own = own_attributes(target).get(real, MISSING)
+        if own is MISSING:
+            own = find(target if is_class(target) else type(target), real)
+        if own is MISSING:
+            raise AccessDenied(f"{type(target).__name__} has no {part!r}")
+        target = own if is_class(target) else _bind_function(own, target)
+    return target
+
+
+def _bind_function(value: Any, obj: Any) -> Any:
+    """Bind a plain function to its object; anything else (a property, a class) stays as it is."""
+    return value.__get__(obj) if type(value) is FunctionType else value
+
+
+def root(owner: Owner, _job: Any) -> Any:
+    """Give what this side serves."""
+    if owner.root_object is None:
+        raise AccessDenied("this side of the connection serves no object")
+    return ByReference(owner.root_object)
+
+
+OPERATIONS: dict[int, Callable[[Any, Any], Any]] = {
+    Operation.ROOT: root,
+    Operation.GET: get,
+    Operation.SET: set_attribute,
+    Operation.DELETE: delete,
+    Operation.CALL: call,
+    Operation.SPECIAL: special,
+    Operation.DIR: list_names,
+    Operation.NAMES: names,
+    Operation.STR: text,
+    Operation.REPR: representation,
+    Operation.HASH: number,
+    Operation.OBTAIN: obtain,
+    Operation.INSTANCE: is_instance,
+    Operation.DESCRIBE: describe,
+    Operation.DISPLAY: display,
+    Operation.DELIVER: deliver,
+    Operation.EXCHANGE: leave,
+}

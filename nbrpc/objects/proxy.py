@@ -1,0 +1,313 @@
+"""Proxies: local objects that stand for objects of the peer.
+
+A `Proxy` class is made for each class of the peer that is met, from its description, so that it has
+exactly the special methods that the remote class has (``len()`` works where it works there, and
+``callable()`` tells the truth). All else goes through ``__getattr__``:
+
+* a member that the description marks as constant (a method, a class, a submodule) becomes a
+  `Member`, which is a path and no message; calling it is one message;
+* anything else is read at once, so ``hasattr`` and AttributeError stay true;
+* what IPython, copy, pickle and numpy probe for is answered here and never forwarded.
+
+Nothing here does I/O of its own: proxies call the session they were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from nbrpc.errors import ConnectionLost, NbrpcError, NotSendable
+from nbrpc.objects.specials import MIMICKED, SPECIALS
+from nbrpc.objects.text import printable
+from nbrpc.protocol.codec import Description
+from nbrpc.protocol.messages import Operation
+
+__all__ = ["Member", "Proxy", "is_proxy", "proxy_class", "target_of"]
+
+CONSTANT = frozenset({"method", "coroutine", "generator", "class", "module"})
+"""Kinds of members that a path may run over without asking."""
+
+FORWARDED = frozenset(
+    """
+    __all__ __author__ __code__ __defaults__ __file__ __func__ __name__ __package__ __path__
+    __qualname__ __self__ __spec__ __version__
+    """.split()
+)
+"""The dunder attributes that are asked of the peer; every other one is refused here."""
+
+PROBES = ("_ipython_", "_repr_", "_jupyter_", "_nbrpc_")
+
+
+class Caller(Protocol):
+    """What proxies need of a session."""
+
+    name: str
+
+    def request(
+        self, op: int, oid: int, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Ask the peer and wait for the answer."""
+
+    def iterate(self, proxy: Proxy) -> Iterator[Any]:
+        """Iterate over a remote object with read-ahead."""
+
+    def advance(self, proxy: Proxy) -> Any:
+        """Give the next item of a remote iterator, without read-ahead."""
+
+    def remote_event(self, proxy: Proxy, name: str) -> Any:
+        """Give the event of a remote object."""
+
+
+class Proxy:
+    """A local object that stands for an object of the peer.
+
+    Attribute access, calls, operators, iteration and context managers go to the object. What the
+    peer does not expose raises `AccessDenied`; a dead connection raises `ConnectionLost`.
+    """
+
+    __slots__ = ("__weakref__", "_nbrpc_description_", "_nbrpc_oid_", "_nbrpc_session_", "_nbrpc_stream_")
+
+    _nbrpc_description_: Description
+    _nbrpc_oid_: int
+    _nbrpc_session_: Caller
+    _nbrpc_stream_: Any
+
+    def __getattr__(self, name: str) -> Any:
+        kind = self._nbrpc_description_.members.get(name)
+        if kind in CONSTANT:
+            return Member(self, name, kind)  # type: ignore[arg-type]
+        if kind == "event":
+            return self._nbrpc_session_.remote_event(self, name)
+        if is_local_name(name):
+            raise AttributeError(
+                f"a proxy has no {name!r} of its own and does not ask the remote for it", name=name, obj=self
+            )
+        return self._nbrpc_session_.request(Operation.GET, self._nbrpc_oid_, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if is_local_name(name):
+            raise AttributeError(f"{name!r} cannot be set on a proxy")
+        self._nbrpc_session_.request(Operation.SET, self._nbrpc_oid_, name, (value,))
+
+    def __delattr__(self, name: str) -> None:
+        self._nbrpc_session_.request(Operation.DELETE, self._nbrpc_oid_, name)
+
+    def __dir__(self) -> list[str]:
+        names = set(self._nbrpc_description_.members)
+        try:
+            names.update(self._nbrpc_session_.request(Operation.NAMES, self._nbrpc_oid_, ""))
+        except NbrpcError:
+            pass
+        return sorted(names)
+
+    def __repr__(self) -> str:
+        return ask_text(self, Operation.REPR, "")
+
+    def __str__(self) -> str:
+        try:
+            return str(self._nbrpc_session_.request(Operation.STR, self._nbrpc_oid_, ""))
+        except ConnectionLost:
+            return lost_text(self)
+
+    def __format__(self, specification: str) -> str:
+        if not specification:
+            return str(self)
+        return str(
+            self._nbrpc_session_.request(
+                Operation.SPECIAL, self._nbrpc_oid_, "__format__", (specification,)
+            )
+        )
+
+    def __reduce_ex__(self, _protocol: object) -> Any:
+        raise NotSendable(
+            "a proxy cannot be copied or pickled: nbrpc.obtain(proxy) gives a copy of what it stands for"
+        )
+
+    def __copy__(self) -> Any:
+        return self.__reduce_ex__(4)
+
+    def __deepcopy__(self, _memo: object) -> Any:
+        return self.__reduce_ex__(4)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        # One round trip, and never pickle: the array, or list, is copied by value.
+        import numpy
+
+        value = self._nbrpc_session_.request(Operation.OBTAIN, self._nbrpc_oid_, "")
+        return numpy.asarray(value, dtype) if copy is None else numpy.array(value, dtype, copy=copy)
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        return {"text/plain": repr(self)}
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._nbrpc_description_.doc or None
+
+
+class Member:
+    """A constant member of a remote object: a path that has not been read.
+
+    Calling it is one message. It can be passed on, compared, displayed and given to ``async_`` as
+    the object that it leads to.
+    """
+
+    __slots__ = ("__weakref__", "_nbrpc_kind_", "_nbrpc_owner_", "_nbrpc_path_", "_nbrpc_resolved_")
+
+    def __init__(self, owner: Proxy, path: str, kind: str) -> None:
+        set_slot(self, "_nbrpc_owner_", owner)
+        set_slot(self, "_nbrpc_path_", path)
+        set_slot(self, "_nbrpc_kind_", kind)
+        set_slot(self, "_nbrpc_resolved_", None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        owner = self._nbrpc_owner_
+        return owner._nbrpc_session_.request(
+            Operation.CALL, owner._nbrpc_oid_, self._nbrpc_path_, args, kwargs or None
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if is_local_name(name):
+            raise AttributeError(
+                f"a proxy has no {name!r} of its own and does not ask the remote for it", name=name, obj=self
+            )
+        return getattr(resolve(self), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(resolve(self), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(resolve(self), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(resolve(self))
+
+    def __repr__(self) -> str:
+        return ask_text(self._nbrpc_owner_, Operation.REPR, self._nbrpc_path_)
+
+    def __str__(self) -> str:
+        owner = self._nbrpc_owner_
+        return str(owner._nbrpc_session_.request(Operation.STR, owner._nbrpc_oid_, self._nbrpc_path_))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Member):
+            return (
+                self._nbrpc_owner_ is other._nbrpc_owner_ and self._nbrpc_path_ == other._nbrpc_path_
+            ) or (resolve(self) == resolve(other))
+        return bool(resolve(self) == other) if is_proxy(other) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((id(self._nbrpc_owner_), self._nbrpc_path_))
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return bool(resolve(self).__instancecheck__(instance))
+
+    def __reduce_ex__(self, _protocol: object) -> Any:
+        raise NotSendable("a remote method cannot be copied or pickled")
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        return {"text/plain": repr(self)}
+
+    @property
+    def __name__(self) -> str:
+        return self._nbrpc_path_.rpartition(".")[2]
+
+
+set_slot = object.__setattr__
+
+
+def is_local_name(name: str) -> bool:
+    """Whether a name is answered here and never asked of the peer."""
+    if name[:1] != "_":
+        return False
+    if name.startswith("__") and name.endswith("__"):
+        return name not in FORWARDED
+    return name.startswith(PROBES)
+
+
+def is_proxy(obj: object) -> bool:
+    """Whether an object stands for something of a peer."""
+    kind = type(obj)
+    return kind is Member or issubclass(kind, Proxy)
+
+
+def target_of(obj: object) -> tuple[Caller, int, str] | None:
+    """Give the session, object id and path of a proxy; None for any other object."""
+    kind = type(obj)
+    if kind is Member:
+        owner = obj._nbrpc_owner_  # type: ignore[attr-defined]
+        return owner._nbrpc_session_, owner._nbrpc_oid_, obj._nbrpc_path_  # type: ignore[attr-defined]
+    if issubclass(kind, Proxy):
+        return obj._nbrpc_session_, obj._nbrpc_oid_, ""  # type: ignore[attr-defined]
+    return None
+
+
+def resolve(obj: Any) -> Any:
+    """Give the proxy that a member leads to, read once; anything else as it is."""
+    if type(obj) is not Member:
+        return obj
+    resolved = obj._nbrpc_resolved_
+    if resolved is None:
+        owner = obj._nbrpc_owner_
+        resolved = owner._nbrpc_session_.request(Operation.GET, owner._nbrpc_oid_, obj._nbrpc_path_)
+        set_slot(obj, "_nbrpc_resolved_", resolved)
+    return resolved
+
+
+def ask_text(proxy: Proxy, op: Operation, path: str) -> str:
+    """Give the remote repr, free of control sequences; a text that says so when the peer is gone."""
+    try:
+        text = proxy._nbrpc_session_.request(op, proxy._nbrpc_oid_, path)
+    except ConnectionLost:
+        return lost_text(proxy)
+    return printable(str(text))
+
+
+def lost_text(proxy: Proxy) -> str:
+    """Say what a proxy stood for."""
+    description = proxy._nbrpc_description_
+    return printable(
+        f"<proxy of {description.module}.{description.name}; its connection "
+        f"to {proxy._nbrpc_session_.name} is lost>"
+    )
+
+
+def proxy_class(description: Description, *, mimic: bool) -> type[Proxy]:
+    """Make the class of the proxies for a remote class.
+
+    Parameters
+    ----------
+    mimic
+        Whether proxies of builtin containers answer ``isinstance(proxy, list)`` and the like with
+        True. Only the connecting side does that: a client must not pass for a local class on a
+        server.
+    """
+    body: dict[str, Any] = {"__slots__": ()}
+    for name in description.specials:
+        method = SPECIALS.get(name)
+        if method is not None:
+            body[name] = method
+    if "__iter__" in body or "__aiter__" in body:
+        body["__iter__"] = SPECIALS["__iter__"]
+        body["__aiter__"] = SPECIALS["__aiter__"]
+    if "__eq__" in body:
+        body.setdefault("__ne__", SPECIALS["__ne__"])
+        body["__hash__"] = SPECIALS["__hash__"]
+    if description.kind == "class":
+        body["__instancecheck__"] = SPECIALS["__instancecheck__"]
+    mimicked = MIMICKED.get(description.base or "") if mimic else None
+    if mimicked is not None and description.kind == "instance":
+        body["__class__"] = property(lambda _self: mimicked)
+    name = "".join(c for c in description.name if c.isidentifier() or c.isdigit())[:80] or "object"
+    body["__module__"] = "nbrpc.proxy"
+    return type(name, (Proxy,), body)
+
+
+def make_proxy(cls: type[Proxy], session: Caller, oid: int, description: Description) -> Proxy:
+    """Make a proxy of a class that `proxy_class` gave."""
+    proxy = cls.__new__(cls)
+    set_slot(proxy, "_nbrpc_session_", session)
+    set_slot(proxy, "_nbrpc_oid_", oid)
+    set_slot(proxy, "_nbrpc_description_", description)
+    set_slot(proxy, "_nbrpc_stream_", None)
+    return proxy

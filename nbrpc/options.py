@@ -1,0 +1,207 @@
+"""What can be tuned: limits, timing and access, as frozen dataclasses.
+
+Every value is validated when the object is made, so that the rest of the package trusts it. An
+RPyC-style ``config`` dictionary becomes the same three objects through `from_config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+__all__ = ["SAFE_ATTRIBUTES", "Access", "Limits", "Timing", "from_config"]
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+SAFE_ATTRIBUTES = frozenset(
+    """
+    __abs__ __add__ __and__ __bool__ __call__ __contains__ __delitem__ __divmod__ __doc__
+    __enter__ __eq__ __exit__ __float__ __floordiv__ __format__ __ge__ __getitem__ __gt__
+    __hash__ __iadd__ __iand__ __ifloordiv__ __ilshift__ __imatmul__ __imod__ __imul__ __index__
+    __int__ __invert__ __ior__ __ipow__ __irshift__ __isub__ __iter__ __itruediv__ __ixor__
+    __le__ __len__ __length_hint__ __lshift__ __lt__ __matmul__ __mod__ __mul__ __ne__ __neg__
+    __next__ __or__ __pos__ __pow__ __radd__ __rand__ __rdivmod__ __repr__ __reversed__
+    __rfloordiv__ __rlshift__ __rmatmul__ __rmod__ __rmul__ __ror__ __round__ __rpow__
+    __rrshift__ __rshift__ __rsub__ __rtruediv__ __rxor__ __setitem__ __str__ __sub__
+    __truediv__ __trunc__ __floor__ __ceil__ __xor__ __aiter__ __anext__ __aenter__ __aexit__
+    """.split()
+)
+"""Special methods that a peer may use on what it was handed: arithmetic, comparison, containers,
+iteration and context managers. None of them leads to a class, a frame, a module or a namespace."""
+
+
+def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - a check reads best like this
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a peer may make this side hold; each is checked before memory is taken.
+
+    Parameters
+    ----------
+    handshake
+        Bytes that a peer may send before it is authenticated. 1 KiB holds the longest Hello.
+    frame
+        Bytes of one frame (websockets allows 1 MiB, gRPC 4 MiB, Jupyter 512 MiB).
+    body
+        Bytes of the structural part of one message; large strings, bytes and arrays travel beside it.
+    buffers
+        Bytes of all out-of-band buffers of one message.
+    depth
+        Nesting of containers in one value (Cap'n Proto: 64).
+    elements
+        Items of one message, over all its containers.
+    odd_keys
+        Dictionary keys and set members in one message that are neither str nor bytes: their hashes
+        can be made to collide on purpose.
+    exported
+        Objects that one connection may hold of ours.
+    requests
+        Requests of one connection that may be outstanding, in each direction.
+    queued_bytes
+        Bytes that may wait to be sent before a sender waits.
+    nesting
+        Calls within calls of one chain.
+    connections, unauthenticated
+        Connections of one server, and those of them that have not yet shown a token.
+    """
+
+    handshake: int = 1 * KIB
+    frame: int = 64 * MIB
+    body: int = 1 * MIB
+    buffers: int = 1 * GIB
+    depth: int = 64
+    elements: int = 1_000_000
+    odd_keys: int = 1_000
+    exported: int = 100_000
+    requests: int = 65_536
+    queued_bytes: int = 8 * MIB
+    nesting: int = 200
+    connections: int = 1_024
+    unauthenticated: int = 64
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            _require(
+                isinstance(value, int) and not isinstance(value, bool) and value > 0,
+                f"Limits.{item.name} is a whole number above 0, not {value!r}",
+            )
+        _require(self.body <= self.frame, "Limits.body cannot exceed Limits.frame")
+        _require(self.frame < 2**32, "Limits.frame must fit 32 bits")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds; None is no limit.
+
+    Parameters
+    ----------
+    heartbeat
+        A ping is sent when nothing was received for so long.
+    dead_after
+        Without any byte for so long the link is taken for dead.
+    call
+        The default deadline of a blocking call.
+    handshake
+        From the first byte to an authenticated connection, in total.
+    """
+
+    heartbeat: float | None = 5.0
+    dead_after: float | None = 15.0
+    call: float | None = None
+    handshake: float = 5.0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is None and item.name != "handshake":
+                continue
+            _require(
+                isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0,
+                f"Timing.{item.name} is a number of seconds above 0, not {value!r}",
+            )
+        if self.heartbeat is not None and self.dead_after is not None:
+            _require(
+                self.heartbeat < self.dead_after, "Timing.heartbeat must be below Timing.dead_after"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which names of our objects the peer may reach; the fields carry RPyC's names and meanings.
+
+    ``allow_code`` is ours: whether the peer may run code (``modules``, ``eval``, ``%%remote``).
+    """
+
+    allow_safe_attrs: bool = True
+    allow_exposed_attrs: bool = True
+    allow_public_attrs: bool = False
+    allow_all_attrs: bool = False
+    safe_attrs: frozenset[str] = field(default=SAFE_ATTRIBUTES)
+    exposed_prefix: str = "exposed_"
+    allow_getattr: bool = True
+    allow_setattr: bool = False
+    allow_delattr: bool = False
+    include_local_traceback: bool = True
+    include_local_version: bool = True
+    allow_pickle: bool = False
+    allow_code: bool = False
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "safe_attrs":
+                _require(
+                    isinstance(value, frozenset) and all(isinstance(name, str) for name in value),
+                    "Access.safe_attrs is a frozenset of names",
+                )
+            elif item.name == "exposed_prefix":
+                _require(isinstance(value, str), "Access.exposed_prefix is a string")
+            else:
+                _require(isinstance(value, bool), f"Access.{item.name} is True or False")
+
+
+CODE_ACCESS = Access(
+    allow_all_attrs=True, allow_public_attrs=True, allow_setattr=True, allow_delattr=True, allow_code=True
+)
+"""What a classic peer may do: everything."""
+
+IGNORED_CONFIG = frozenset(
+    "instantiate_custom_exceptions import_custom_exceptions instantiate_oldstyle_exceptions "
+    "propagate_SystemExit_locally propagate_KeyboardInterrupt_locally log_exceptions connid "
+    "credentials endpoints logger before_closed close_catchall bind_threads".split()
+)
+"""Keys of RPyC's configuration that have no meaning here; accepted so that programs keep running."""
+
+
+def from_config(
+    config: Mapping[str, Any] | None, access: Access | None = None, timing: Timing | None = None
+) -> tuple[Access, Timing]:
+    """Turn an RPyC-style configuration dictionary into `Access` and `Timing`.
+
+    Raises
+    ------
+    ValueError
+        A key is unknown, or its value is of the wrong kind.
+    """
+    access = access or Access()
+    timing = timing or Timing()
+    names = {item.name for item in fields(Access)}
+    changes: dict[str, Any] = {}
+    for key, value in (config or {}).items():
+        if key == "sync_request_timeout":
+            timing = replace(timing, call=value)
+        elif key == "safe_attrs":
+            changes[key] = frozenset(value)
+        elif key in names:
+            changes[key] = (value or "") if key == "exposed_prefix" else value
+        elif key not in IGNORED_CONFIG:
+            known = ", ".join(sorted(names | {"sync_request_timeout"}))
+            raise ValueError(f"unknown configuration key {key!r}; known are: {known}")
+    return replace(access, **changes), timing

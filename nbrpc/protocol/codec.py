@@ -1,0 +1,221 @@
+"""What a value looks like on the wire, and the msgpack encoder for it.
+
+A value is None, a bool, an int of 64 bits, a float, a str, or one of the box structs below. The
+boxes are tagged array-like structs, and `Value` is a closed union of them: msgspec refuses
+everything else while it parses. A bare msgpack map or array is therefore never a value, which
+leaves a peer no way to build a dictionary of its own choosing of keys (colliding hashes) or an
+unbounded tree that nobody asked for.
+
+What turns Python objects into boxes and back lives in ``nbrpc.objects.boxing``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, Union
+
+import msgspec
+
+from nbrpc.errors import RemoteProtocolError
+
+__all__ = [
+    "Array",
+    "Box",
+    "Bytes",
+    "Frozen",
+    "Home",
+    "List",
+    "Map",
+    "Packed",
+    "Pairs",
+    "Ref",
+    "Registered",
+    "Scalar",
+    "Set",
+    "Slice",
+    "Table",
+    "Tuple",
+    "Value",
+    "decoder",
+    "encode",
+]
+
+MIN_INT = -(2**63)
+MAX_INT = 2**64 - 1
+"""msgpack's integers; larger ones travel as `Scalar`."""
+
+
+class Box(msgspec.Struct, array_like=True):
+    """The base of everything on the wire that is not a plain msgpack scalar."""
+
+
+class Bytes(Box, tag=1):
+    """Binary data; ``kind`` is ``b`` (bytes), ``a`` (bytearray) or ``s`` (str that is not UTF-8).
+
+    ``index`` is the number of the out-of-band buffer that holds the data, or -1 when it is here.
+    """
+
+    kind: str
+    index: int
+    data: bytes = b""
+
+
+class Tuple(Box, tag=2):
+    """A tuple."""
+
+    items: list["Value"]
+
+
+class List(Box, tag=3):
+    """A list."""
+
+    items: list["Value"]
+
+
+class Set(Box, tag=4):
+    """A set."""
+
+    items: list["Value"]
+
+
+class Frozen(Box, tag=5):
+    """A frozenset."""
+
+    items: list["Value"]
+
+
+class Map(Box, tag=6):
+    """A dict whose keys are all str."""
+
+    items: dict[str, "Value"]
+
+
+class Pairs(Box, tag=7):
+    """A dict with other keys."""
+
+    keys: list["Value"]
+    values: list["Value"]
+
+
+class Scalar(Box, tag=8):
+    """A small immutable value with a text form; ``kind`` is a key of ``boxing.SCALARS``."""
+
+    kind: str
+    text: str
+
+
+class Slice(Box, tag=9):
+    """A slice, or a range when ``kind`` is ``r``."""
+
+    kind: str
+    start: "Value"
+    stop: "Value"
+    step: "Value"
+
+
+class Packed(Box, tag=10):
+    """A list of numbers in one out-of-band buffer; ``kind`` is ``d`` (float64) or ``q`` (int64)."""
+
+    kind: str
+    index: int
+
+
+class Array(Box, tag=11):
+    """A numpy array, or a numpy scalar when ``shape`` is None; ``dtype`` is ``numpy.dtype.str``."""
+
+    dtype: str
+    shape: list[int] | None
+    index: int
+
+
+class Table(Box, tag=12):
+    """A table as an Arrow IPC stream; ``kind`` is pandas, series, polars or arrow."""
+
+    kind: str
+    index: int
+
+
+class Registered(Box, tag=13):
+    """A member of a class that both sides registered under ``name``."""
+
+    name: str
+    fields: list["Value"]
+
+
+class Ref(Box, tag=14):
+    """An object of the sender; the receiver makes a proxy, and owes the sender a release.
+
+    ``key`` numbers the description of its class within this connection and direction;
+    ``description`` travels with the first reference only. ``text`` is a short repr where that is
+    free (functions, classes, modules).
+    """
+
+    oid: int
+    key: int
+    description: "Description | None" = None
+
+
+class Home(Box, tag=15):
+    """An object of the receiver, on its way home; ``path`` is an attribute of it, or empty."""
+
+    oid: int
+    path: str = ""
+
+
+class Description(msgspec.Struct, frozen=True, array_like=True):
+    """What a proxy knows about the class of its object.
+
+    ``kind`` is instance, class, module or function; ``members`` maps visible names to method,
+    coroutine, generator, property, class, module, event or data; ``specials`` are the special
+    methods that may be used; ``base`` is the builtin container that the class derives from.
+    """
+
+    module: str
+    name: str
+    kind: str
+    members: dict[str, str]
+    specials: tuple[str, ...]
+    base: str | None
+    doc: str
+
+
+Value = Union[
+    None, bool, int, float, str, Bytes, Tuple, List, Set, Frozen, Map, Pairs, Scalar, Slice,
+    Packed, Array, Table, Registered, Ref, Home,
+]  # fmt: skip
+
+Kind = TypeVar("Kind")
+
+encode = msgspec.msgpack.Encoder().encode
+"""Any tuple of values to msgpack."""
+
+_check = msgspec.msgpack.Decoder(msgspec.Raw).decode
+
+
+class decoder:  # noqa: N801 - used like a function
+    """A function from bytes to one message class.
+
+    The bytes are walked once without building anything, so that a length that promises more
+    elements than there are bytes is refused before memory is taken for it; only then are they
+    decoded against the closed types of this module.
+    """
+
+    __slots__ = ("_decode",)
+
+    def __init__(self, kind: type[Any]) -> None:
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+
+    def __call__(self, data: bytes) -> Any:  # noqa: ANN401 - the class given to __init__
+        """Decode one message.
+
+        Raises
+        ------
+        RemoteProtocolError
+            The bytes are not that message.
+        """
+        try:
+            _check(data)
+            return self._decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RemoteProtocolError(f"a message is malformed: {error}") from None
+        except RecursionError:
+            raise RemoteProtocolError("a message is nested too deeply") from None

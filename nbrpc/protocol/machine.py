@@ -1,0 +1,325 @@
+"""One end of the native protocol as a state machine, without I/O.
+
+Theory of operation
+-------------------
+`Protocol` turns bytes into messages (`receive`) and messages into the pieces to be written
+(`encode`). It knows the states below and nothing of sockets, threads or clocks: deadlines are the
+caller's, and randomness is taken in the constructor. What it wants to send of its own, during the
+handshake, it leaves in ``outgoing``.
+
+::
+
+    client   OPENING --greeting, Hello--> PROVING --Auth--> READY
+    server   OPENING --opening----------> GREETED --Hello--> PROVING --Auth--> READY
+    any      --error or close--> CLOSED
+
+Every error that the peer causes is a `RemoteProtocolError` or an `AuthenticationFailed`, and ends
+in CLOSED. `receive` raises nothing else.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nbrpc.errors import AuthenticationFailed, LimitExceeded, RemoteProtocolError
+from nbrpc.options import Limits
+from nbrpc.protocol import handshake, messages
+from nbrpc.protocol.codec import decoder, encode
+from nbrpc.protocol.frames import CHUNK_SIZE, FrameReader, Piece, frame
+from nbrpc.protocol.messages import Kind
+
+__all__ = ["Protocol", "Ready", "Role", "State"]
+
+
+class Role(enum.Enum):
+    """Which end opened the connection."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class State(enum.Enum):
+    """Where the handshake stands."""
+
+    OPENING = enum.auto()
+    GREETED = enum.auto()
+    PROVING = enum.auto()
+    READY = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Ready:
+    """The peer is authenticated; given by `Protocol.receive` in place of a message.
+
+    Attributes
+    ----------
+    about : dict
+        What the peer says of itself.
+    """
+
+    __slots__ = ("about",)
+
+    def __init__(self, about: dict[str, str]) -> None:
+        self.about = about
+
+
+DECODERS: dict[int, Callable[[bytes], Any]] = {
+    Kind.REQUEST: decoder(messages.Request),
+    Kind.REPLY: decoder(messages.Reply),
+    Kind.FAILURE: decoder(messages.Failure),
+    Kind.CANCEL: decoder(messages.Cancel),
+    Kind.RELEASE: decoder(messages.Release),
+    Kind.EVENT: decoder(messages.Event),
+    Kind.CREDIT: decoder(messages.Credit),
+    Kind.PROGRESS: decoder(messages.Progress),
+    Kind.OUTPUT: decoder(messages.Output),
+    Kind.ITEMS: decoder(messages.Items),
+    Kind.PING: decoder(messages.Ping),
+    Kind.PONG: decoder(messages.Pong),
+    Kind.GOODBYE: decoder(messages.Goodbye),
+}
+DECODE_HELLO = decoder(messages.Hello)
+DECODE_AUTH = decoder(messages.Auth)
+
+WITH_BUFFERS = frozenset(
+    {Kind.REQUEST, Kind.REPLY, Kind.FAILURE, Kind.EVENT, Kind.OUTPUT, Kind.ITEMS}
+)
+
+ChooseToken = Callable[[bytes, str], bytes | None]
+"""From the server's id and what it asks (``token`` or ``none``) to the token, or None for none."""
+
+
+class Protocol:
+    """The state of one end of one connection.
+
+    Parameters
+    ----------
+    role
+        Which end this is.
+    limits
+        What the peer may send.
+    choose_token
+        On a client: gives the token once the server has said who it is.
+    token
+        On a server: the token, or None when none is asked.
+    server_id
+        On a server: 16 random bytes that name this server.
+    about
+        What to tell the peer of this side once it is authenticated; short strings.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        limits: Limits,
+        *,
+        choose_token: ChooseToken | None = None,
+        token: bytes | None = None,
+        server_id: bytes = b"",
+        about: Mapping[str, str] | None = None,
+    ) -> None:
+        self.role = role
+        self.state = State.OPENING
+        self.limits = limits
+        self.peer_limits: dict[str, int] = {}
+        self.peer_features: frozenset[str] = frozenset()
+        self.outgoing: list[bytes] = []
+        self._choose_token = choose_token
+        self._token = token
+        self._about = dict(about or {})
+        self._head = bytearray()
+        self._unproven = 0
+        self._reader = FrameReader(limits)
+        self._reader.restrict(limits.handshake)
+        self._server_hello = b""
+        self._covered = b""
+        self._body_limit = limits.body
+        auth = "none" if token is None else "token"
+        self._hello = messages.Hello(
+            version=handshake.PROTOCOL_VERSION,
+            nonce=os.urandom(handshake.NONCE_SIZE),
+            auth=auth if role is Role.SERVER else "",
+            server_id=server_id,
+            features=list(handshake.FEATURES),
+            limits={"body": limits.body, "buffers": limits.buffers, "requests": limits.requests},
+        )
+        if role is Role.CLIENT:
+            self.outgoing.append(handshake.OPENING)
+
+    # ---- sending
+
+    def encode(self, kind: Kind, fields: tuple[Any, ...], buffers: Sequence[memoryview] = ()) -> list[Piece]:
+        """Give the pieces of one message whose buffers are small or absent.
+
+        Raises
+        ------
+        LimitExceeded
+            The message is larger than the peer takes; nothing was sent.
+        """
+        body = encode(fields)
+        if len(body) > self._body_limit:
+            raise LimitExceeded(
+                f"the message has {len(body):,} bytes, and the peer takes {self._body_limit:,}; "
+                "send large data as bytes or arrays, or raise Limits.body on both sides"
+            )
+        return frame(kind, body, buffers)
+
+    def check_buffers(self, buffers: Sequence[memoryview]) -> bool:
+        """Whether the buffers must travel in chunks.
+
+        Raises
+        ------
+        LimitExceeded
+            They are larger than the peer takes; nothing was sent.
+        """
+        total = sum(buffer.nbytes for buffer in buffers)
+        limit = self.peer_limits.get("buffers", self.limits.buffers)
+        if total > limit:
+            raise LimitExceeded(
+                f"the message carries {total:,} bytes of data, and the peer takes {limit:,}; "
+                "send it in parts, or raise Limits.buffers on the other side"
+            )
+        return total > CHUNK_SIZE
+
+    # ---- receiving
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a large message is on its way."""
+        return self._reader.receiving
+
+    def receive(self, data: bytes) -> list[Any]:
+        """Take bytes from the peer and give the messages that they complete.
+
+        Returns
+        -------
+        list
+            Messages in order; a `Ready` stands where the handshake ended.
+
+        Raises
+        ------
+        RemoteProtocolError, AuthenticationFailed
+            The state is CLOSED and nothing more can be received.
+        """
+        try:
+            if self.state is State.READY:
+                return self._messages(self._reader.feed(data))
+            return self._opening(data)
+        except (RemoteProtocolError, AuthenticationFailed):
+            self.state = State.CLOSED
+            raise
+
+    def _messages(self, frames: list[tuple[int, bytes, list[memoryview]]]) -> list[Any]:
+        received = []
+        for kind, body, buffers in frames:
+            decode = DECODERS.get(kind)
+            if decode is None:
+                raise RemoteProtocolError(f"a message of unknown kind {kind} arrived")
+            message = decode(body)
+            if buffers:
+                if kind not in WITH_BUFFERS:
+                    raise RemoteProtocolError(f"a message of kind {kind} carries buffers")
+                message.buffers = buffers
+            received.append(message)
+        return received
+
+    def _opening(self, data: bytes) -> list[Any]:
+        """Receive in any state before READY."""
+        if self.state is State.CLOSED:
+            raise RemoteProtocolError("bytes arrived after the end of the connection")
+        if self.state is State.OPENING:
+            expected = handshake.GREETING if self.role is Role.CLIENT else handshake.OPENING
+            self._head += data
+            if not expected.startswith(self._head[: len(expected)]):
+                raise RemoteProtocolError(self._stranger(bytes(self._head)))
+            if len(self._head) < len(expected):
+                return []
+            data = bytes(self._head[len(expected) :])
+            self._head.clear()
+            self.state = State.GREETED
+            if self.role is Role.SERVER:
+                self._server_hello = encode(self._hello)
+                self.outgoing.append(handshake.GREETING)
+                self.outgoing.extend(frame(Kind.HELLO, self._server_hello))  # type: ignore[arg-type]
+        received: list[Any] = []
+        self._unproven += len(data)
+        if self._unproven > 4 * self.limits.handshake and self.role is Role.SERVER:
+            raise RemoteProtocolError("the peer sent too much before it was authenticated")
+        frames = self._reader.feed(data)
+        while frames and self.state is not State.READY:
+            kind, body, _ = frames.pop(0)
+            received += self._step(kind, body)
+        return received + self._messages(frames)
+
+    def _stranger(self, head: bytes) -> str:
+        """Say what the first bytes look like."""
+        if self.role is Role.SERVER:
+            return "the client does not speak nbrpc"
+        if head[:5] == b"HTTP/":
+            return "the server speaks HTTP, not nbrpc; check the port"
+        if head[:1] == b"\0" or head[:4] == b"\0\0\0\0":
+            return "the server speaks RPyC, which this connection did not ask for"
+        return "the server does not speak nbrpc; check the port"
+
+    def _step(self, kind: int, body: bytes) -> list[Any]:
+        """One message of the handshake."""
+        if kind == Kind.GOODBYE:
+            reason = DECODERS[kind](body).reason
+            raise AuthenticationFailed(reason[:500])
+        if self.state is State.GREETED and kind == Kind.HELLO:
+            self._greeted(body)
+            return []
+        if self.state is State.PROVING and kind == Kind.AUTH:
+            return [self._proven(body)]
+        raise RemoteProtocolError(f"a message of kind {kind} arrived before authentication")
+
+    def _greeted(self, body: bytes) -> None:
+        """The peer's Hello is here."""
+        hello = DECODE_HELLO(body)
+        if hello.version != handshake.PROTOCOL_VERSION or not handshake.is_fresh(hello):
+            raise RemoteProtocolError(
+                f"the peer speaks version {hello.version} of the protocol and this side version "
+                f"{handshake.PROTOCOL_VERSION}; install the same release of nbrpc on both"
+            )
+        self.peer_limits = hello.limits
+        self.peer_features = frozenset(hello.features)
+        self._body_limit = min(self.limits.body, max(1024, hello.limits.get("body", 0)))
+        self.state = State.PROVING
+        if self.role is Role.SERVER:
+            self._covered = handshake.transcript(self._server_hello, body)
+            return
+        assert self._choose_token is not None
+        token = self._choose_token(hello.server_id, hello.auth)
+        if hello.auth == "none" and token:
+            raise AuthenticationFailed(
+                "a token was given, but the server asks for none: it is not the server that the "
+                "token belongs to, or connect without a token"
+            )
+        self._token = token
+        own = encode(self._hello)
+        self._covered = handshake.transcript(body, own)
+        self.outgoing.extend(frame(Kind.HELLO, own))  # type: ignore[arg-type]
+        self._prove()
+
+    def _prove(self) -> None:
+        proof = handshake.make_proof(self._token or b"", self.role.value, self._covered)
+        self.outgoing.extend(frame(Kind.AUTH, encode((proof, self._about))))  # type: ignore[arg-type]
+
+    def _proven(self, body: bytes) -> Ready:
+        """The peer's Auth is here."""
+        auth = DECODE_AUTH(body)
+        other = Role.SERVER if self.role is Role.CLIENT else Role.CLIENT
+        if not handshake.is_proof(auth.proof, self._token or b"", other.value, self._covered):
+            raise AuthenticationFailed(
+                "the server does not hold the token"
+                if self.role is Role.CLIENT
+                else "the token is wrong"
+            )
+        if self.role is Role.SERVER:
+            self._prove()
+        self._reader.relax()
+        self.state = State.READY
+        return Ready(auth.about)

@@ -1,0 +1,169 @@
+"""Accepting connections and shaking hands with clients, without a thread for any of them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from nbrpc.errors import AuthenticationFailed, ConnectionLost, NbrpcError
+from nbrpc.protocol.machine import Protocol, Ready, Role
+from nbrpc.protocol.messages import Kind
+from nbrpc.session.reactor import READ, reactor
+from nbrpc.transports import sockets
+from nbrpc.transports.base import Transport
+
+if TYPE_CHECKING:
+    import socket
+
+    from nbrpc.server.server import Server
+
+__all__ = ["Handshake", "Listener"]
+
+log = logging.getLogger("nbrpc.server")
+
+ACCEPTS_PER_TURN = 64
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+PAUSE = 0.2
+"""Seconds for which accepting rests when the process has no descriptor left."""
+
+FAILURE_DELAY = 0.1
+LONGEST_DELAY = 5.0
+"""Seconds by which the answer to a wrong token is delayed; doubled with each further failure of
+the same address. A right token never waits."""
+
+
+class Listener:
+    """A listening socket in the reactor."""
+
+    def __init__(self, server: Server, listener: socket.socket) -> None:
+        self.server = server
+        self.listener = listener
+        listener.setblocking(False)
+        self._descriptor = listener.fileno()
+        self._paused_until = 0.0
+        reactor().register(self)
+
+    def fileno(self) -> int:
+        """Give the descriptor."""
+        return self._descriptor
+
+    def on_ready(self, _mask: int) -> None:
+        """Accept who is there."""
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                transport = sockets.accept(self.listener)
+            except BlockingIOError:
+                return
+            except ConnectionLost:
+                continue
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    log.warning("%s: no descriptors left; accepting rests", self.server.url)
+                    self._paused_until = time.monotonic() + PAUSE
+                    reactor().interest(self._descriptor, 0)
+                return
+            self.server.accepted(transport)
+
+    def on_tick(self, now: float) -> None:
+        """Accept again after a rest."""
+        if self._paused_until and now >= self._paused_until:
+            self._paused_until = 0.0
+            reactor().interest(self._descriptor, READ)
+
+    def close(self) -> None:
+        """Accept no more."""
+        reactor().unregister(self._descriptor)
+        sockets.close_listener(self.listener)
+
+
+class Handshake:
+    """A client that is not authenticated yet."""
+
+    def __init__(self, server: Server, transport: Transport) -> None:
+        self.server = server
+        self.transport = transport
+        self.protocol = Protocol(
+            Role.SERVER,
+            server.limits,
+            token=server.token_bytes,
+            server_id=server.server_id,
+            about=server.about(),
+        )
+        self.begun = time.monotonic()
+        self._descriptor = transport.fileno()
+        self._ended = False
+        reactor().register(self)
+
+    def fileno(self) -> int:
+        """Give the descriptor."""
+        return self._descriptor
+
+    def on_ready(self, _mask: int) -> None:
+        """Take the next bytes of the handshake."""
+        if self._ended:
+            return
+        try:
+            data = self.transport.receive(4096)
+            if data is None:
+                return
+            if not data:
+                self.end()
+                return
+            received = self.protocol.receive(data)
+            self._flush()
+        except AuthenticationFailed as error:
+            self._refuse(str(error))
+        except NbrpcError as error:
+            log.debug("%s: %s", self.transport.name, error)
+            self.end()
+        else:
+            if received and isinstance(received[0], Ready):
+                self._ended = True
+                reactor().unregister(self._descriptor)
+                self.server.authenticated(self, received[0].about, received[1:])
+
+    def on_tick(self, now: float) -> None:
+        """Give up on a client that is too slow."""
+        if not self._ended and now - self.begun > self.server.timing.handshake:
+            self.end()
+
+    def _flush(self) -> None:
+        for data in self.protocol.outgoing:
+            if self.transport.send([data]) != len(data):
+                raise ConnectionLost("the client does not read its handshake")
+        self.protocol.outgoing.clear()
+
+    def _refuse(self, reason: str) -> None:
+        """Say no, later with each failure of this address."""
+        self._ended = True
+        reactor().unregister(self._descriptor)
+        delay = self.server.failed(self.transport)
+        log.warning("%s: %s", self.transport.name, reason)
+        reactor().call_later(delay, _Refusal(self, reason))
+
+    def end(self) -> None:
+        """Close without a word."""
+        self._ended = True
+        reactor().unregister(self._descriptor)
+        self.transport.close()
+        self.server.handshake_ended(self)
+
+
+class _Refusal:
+    """The delayed answer to a wrong token."""
+
+    def __init__(self, handshake: Handshake, reason: str) -> None:
+        self._handshake = handshake
+        self._reason = reason
+
+    def run(self) -> None:
+        handshake = self._handshake
+        pieces: Any = handshake.protocol.encode(Kind.GOODBYE, (self._reason,))
+        try:
+            handshake.transport.send(pieces)
+        except ConnectionLost:
+            pass
+        handshake.transport.close()
+        handshake.server.handshake_ended(handshake)

@@ -1,0 +1,400 @@
+"""The server: one implementation, under several names.
+
+A server has no threads of its own. Its listening socket and its connections belong to the process's
+reactor; `start` only waits (and runs remote cells, which belong on the main thread).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from nbrpc import connection_file
+from nbrpc.options import CODE_ACCESS, Access, Limits, Timing, from_config
+from nbrpc.server.accepting import FAILURE_DELAY, LONGEST_DELAY, Handshake, Listener
+from nbrpc.server.main_thread import MainThread
+from nbrpc.service import Service
+from nbrpc.session.connection import Connection
+from nbrpc.session.dispatch import Workers
+from nbrpc.session.opening import policy_for
+from nbrpc.session.session import Session
+from nbrpc.transports import sockets
+from nbrpc.transports.address import Address
+from nbrpc.transports.base import Transport
+from nbrpc.version import __version__, about_this_process
+
+__all__ = ["Server", "ServerStatistics"]
+
+log = logging.getLogger("nbrpc.server")
+
+_running: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+class ServerStatistics(NamedTuple):
+    """Sums over the connections of a server, and how many those are."""
+
+    connections: int
+    requests_sent: int
+    requests_served: int
+    pending: int
+    queued: int
+    events_sent: int
+    events_received: int
+    bytes_sent: int
+    bytes_received: int
+    exported: int
+    imported: int
+
+
+class Server:
+    """Serves one service to many clients.
+
+    It listens as soon as it is made. Use it as a context manager, or `close` it.
+
+    Parameters
+    ----------
+    service
+        A `Service` class or instance, or any other object, which is served with its public
+        attributes.
+    host, port
+        Where to listen; port 0 takes a free one.
+    path
+        The path of a Unix socket, instead of host and port.
+    name
+        Under which ``nbrpc list`` and ``%rpc_connect`` find it.
+    token
+        The secret that lets clients in; made up unless given. A Unix socket has none unless given:
+        its mode is 0600, and the peer's user id is checked.
+    allow_code
+        Let clients run code. They can then do all that this process can.
+    per_connection
+        Make an instance of the service class for each connection, instead of one for all.
+    insecure
+        Allow a host beyond loopback, where anybody on the way can listen in.
+    config
+        RPyC's configuration keys.
+
+    Raises
+    ------
+    ValueError
+        The host is beyond loopback, and neither TLS nor ``insecure=True`` was given.
+    OSError
+        The port or path is taken.
+
+    Attributes
+    ----------
+    url : str
+        Where clients connect, without the token.
+    token : str or None
+        The token.
+    host, port, path
+        Where it listens.
+    """
+
+    def __init__(
+        self,
+        service: Any,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        path: str | None = None,
+        name: str | None = None,
+        token: str | None = None,
+        allow_code: bool = False,
+        per_connection: bool = False,
+        insecure: bool = False,
+        config: Mapping[str, Any] | None = None,
+        timing: Timing | None = None,
+        limits: Limits | None = None,
+        authenticator: Callable[[Any], Any] | None = None,
+        backlog: int = 512,
+        dispatcher: Callable[[], Any] = Workers,
+    ) -> None:
+        self.path = path
+        self.host = None if path else host
+        access, self.timing = from_config(config, timing=timing)
+        self.limits = limits or Limits()
+        self.service = service
+        self.allow_code = allow_code or getattr(service, "allow_code", False) is True
+        self.access = self._access(access)
+        self.authenticator = authenticator
+        if path is None and not insecure and not sockets.is_loopback(host):
+            raise ValueError(
+                f"{host} is reachable from other machines and the connection is not encrypted: "
+                "use 127.0.0.1 with an ssh tunnel, or say insecure=True (--insecure) if the "
+                "network is yours alone"
+            )
+        self._per_connection = per_connection and isinstance(service, type)
+        self._shared: Any = None
+        if not self._per_connection:
+            self._shared = service() if isinstance(service, type) else service
+        self.token = token if token is not None or path is not None else secrets.token_urlsafe(32)
+        self.token_bytes = None if self.token is None else self.token.encode()
+        self.server_id = secrets.token_bytes(16)
+        self._dispatcher = dispatcher
+        self._lock = threading.Lock()
+        self._handshakes: dict[int, Handshake] = {}
+        self.connections: set[Connection] = set()
+        self._failures: dict[str, int] = {}
+        self._closed = threading.Event()
+        self._main_thread = MainThread()
+        self._pid = os.getpid()
+        listener = (
+            sockets.listen_unix(path, backlog)
+            if path is not None
+            else sockets.listen_tcp(host, port, backlog)
+        )
+        self.port: int | None = None if path is not None else listener.getsockname()[1]
+        self.address = Address.unix(path) if path else Address.tcp(host, self.port or 0)
+        self.url = self.address.url
+        self.name = name or self.url
+        self._file = self._write_file()
+        self._listener = Listener(self, listener)
+        _running.add(self)
+
+    def _access(self, access: Access) -> Access:
+        if self.allow_code:
+            return replace(CODE_ACCESS, include_local_traceback=access.include_local_traceback)
+        cls = self.service if isinstance(self.service, type) else type(self.service)
+        if not issubclass(cls, Service) and not _has_exposed(cls, access.exposed_prefix):
+            return replace(access, allow_public_attrs=True)
+        return access
+
+    def __repr__(self) -> str:
+        return f"<Server {self.name} at {self.url}>"
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def active(self) -> bool:
+        """Whether it is listening."""
+        return not self._closed.is_set()
+
+    @property
+    def url_with_token(self) -> str:
+        """The URL with the token in it, for copying: a secret."""
+        return self.address.with_token(self.token).url_with_token
+
+    def about(self) -> dict[str, str]:
+        """Give what clients are told once they are authenticated."""
+        cls = self.service if isinstance(self.service, type) else type(self.service)
+        return about_this_process(
+            name=self.name, service=cls.__name__, allow_code="yes" if self.allow_code else "no"
+        )
+
+    def _write_file(self) -> Any:
+        cls = self.service if isinstance(self.service, type) else type(self.service)
+        info = connection_file.ServerInfo.of_this_process(
+            server_id=self.server_id.hex(),
+            name=self.name,
+            token=self.token or "",
+            service=cls.__name__,
+            host=self.host,
+            port=self.port,
+            path=self.path,
+            allow_code=self.allow_code,
+            version=__version__,
+        )
+        try:
+            return connection_file.write(info)
+        except OSError as error:
+            log.warning("no connection file could be written: %s", error)
+            return None
+
+    # ---- life
+
+    def start(self) -> None:
+        """Serve until `close` is called, or the user presses Ctrl-C; blocks.
+
+        On the main thread, remote cells run here, so that cancelling one interrupts C calls too.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C; the server is closed then.
+        """
+        try:
+            if threading.current_thread() is threading.main_thread():
+                self._main_thread.serve()
+            else:
+                self._closed.wait()
+        finally:
+            self.close()
+
+    serve_forever = start
+
+    def close(self) -> None:
+        """Stop listening and end all connections; closing twice does nothing."""
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+        if self._file is not None:
+            connection_file.remove(self._file)
+        self._listener.close()
+        for handshake in list(self._handshakes.values()):
+            handshake.end()
+        for connection in list(self.connections):
+            connection.close()
+        self._main_thread.stop()
+        close = getattr(self._shared, "close", None)
+        if self._owns_shared and callable(close):
+            close()
+
+    @property
+    def _owns_shared(self) -> bool:
+        return isinstance(self.service, type) and isinstance(self._shared, Service)
+
+    # ---- what the listener and the handshakes tell
+
+    def accepted(self, transport: Transport) -> None:
+        """A client has connected."""
+        user = sockets.peer_user(transport)
+        if self.path is not None and user is not None and user not in (os.getuid(), 0):
+            log.warning("%s: user %s may not use this socket", self.url, user)
+            transport.close()
+            return
+        with self._lock:
+            full = len(self.connections) >= self.limits.connections
+            oldest = None
+            if len(self._handshakes) >= self.limits.unauthenticated:
+                oldest = next(iter(self._handshakes.values()))
+        if full:
+            log.warning("%s: %d connections already; one more is refused", self.url, len(self.connections))
+            transport.close()
+            return
+        if oldest is not None:
+            oldest.end()
+        handshake = Handshake(self, transport)
+        with self._lock:
+            self._handshakes[id(handshake)] = handshake
+
+    def handshake_ended(self, handshake: Handshake) -> None:
+        """A client is gone before it was authenticated."""
+        with self._lock:
+            self._handshakes.pop(id(handshake), None)
+
+    def failed(self, transport: Transport) -> float:
+        """A client had a wrong token; give the seconds by which its answer waits."""
+        host = sockets.peer_host(transport) or "local"
+        with self._lock:
+            if len(self._failures) > 10_000:
+                self._failures.clear()
+            count = self._failures[host] = self._failures.get(host, 0) + 1
+        return min(FAILURE_DELAY * 2 ** min(count - 1, 10), LONGEST_DELAY)
+
+    def authenticated(self, handshake: Handshake, about: dict[str, str], rest: list[Any]) -> None:
+        """A client is let in."""
+        transport = handshake.transport
+        session = Session(
+            transport,
+            handshake.protocol,
+            policy_for(self.access),
+            connecting=False,
+            dispatcher=self._dispatcher(),
+            limits=self.limits,
+            timing=self.timing,
+            on_end=self._session_ended,
+        )
+        connection = Connection(session, about, transport.name)
+        session.owner = connection
+        with self._lock:
+            self._handshakes.pop(id(handshake), None)
+            self.connections.add(connection)
+        session.reactor.submit(_Begin(self, connection, rest))
+
+    def begin(self, connection: Connection, rest: list[Any]) -> None:
+        """Make the service for a connection and start it; a job, since it runs user code."""
+        session = connection.session
+        try:
+            root = self._shared
+            if self._per_connection:
+                root = self.service()
+            session.root_object = root
+            if self.allow_code:
+                from nbrpc.server.shell import shared_shell
+
+                session.shell = shared_shell()
+                if self._main_thread.active:
+                    session.cell_runner = self._main_thread
+            if isinstance(root, Service):
+                root.on_connect(connection)
+        except Exception:
+            log.exception("%s: a connection could not be set up", self.url)
+            session.close("the service failed to accept the connection; see the server's log")
+            return
+        session.start()
+        for message in rest:
+            session.handle(message)
+
+    def _session_ended(self, session: Session) -> None:
+        connection = session.owner
+        with self._lock:
+            self.connections.discard(connection)
+        root = session.root_object
+        if isinstance(root, Service):
+            session.reactor.submit(_Disconnected(root, connection))
+
+    def statistics(self) -> ServerStatistics:
+        """Give figures of this moment: the sums over all connections, and their number."""
+        connections = list(self.connections)
+        rows = [connection.statistics()[:-1] for connection in connections]
+        sums = [sum(column) for column in zip(*rows, strict=True)] if rows else [0] * 10
+        return ServerStatistics(len(connections), *sums)
+
+
+class _Begin:
+    """The start of a connection, as a job."""
+
+    def __init__(self, server: Server, connection: Connection, rest: list[Any]) -> None:
+        self._server = server
+        self._connection = connection
+        self._rest = rest
+
+    def run(self) -> None:
+        self._server.begin(self._connection, self._rest)
+
+
+class _Disconnected:
+    """The end of a connection, told to the service."""
+
+    def __init__(self, service: Service, connection: Connection) -> None:
+        self._service = service
+        self._connection = connection
+
+    def run(self) -> None:
+        try:
+            self._service.on_disconnect(self._connection)
+        except Exception:
+            log.exception("on_disconnect failed")
+
+
+def _has_exposed(cls: type, prefix: str) -> bool:
+    """Whether a plain class says itself what is exposed."""
+    from nbrpc.objects.exposure import is_exposed
+
+    return any(
+        (prefix and name.startswith(prefix)) or is_exposed(value)
+        for base in cls.__mro__
+        for name, value in vars(base).items()
+    )
+
+
+@atexit.register
+def _close_all() -> None:
+    """Leave no connection file behind."""
+    for server in list(_running):
+        if server._pid == os.getpid():  # noqa: SLF001 - of this very module
+            server.close()
+

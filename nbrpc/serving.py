@@ -1,0 +1,61 @@
+"""`BgServingThread`: requests and events of a connection on a thread of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nbrpc.session.connection import Connection
+from nbrpc.session.dispatch import Queue, Thread
+
+__all__ = ["BgServingThread"]
+
+
+class BgServingThread:
+    """Serve a connection in the background, at once, until `stop`.
+
+    Parameters
+    ----------
+    conn
+        The connection.
+    callback
+        Called when the connection has ended.
+    serve_interval, sleep_interval
+        Accepted as in RPyC, where they trade delay for load; here events are delivered as they
+        come.
+    """
+
+    def __init__(
+        self,
+        conn: Connection,
+        callback: Callable[[], Any] | None = None,
+        serve_interval: float = 0.0,  # noqa: ARG002 - RPyC's signature
+        sleep_interval: float = 0.0,  # noqa: ARG002
+    ) -> None:
+        self._conn = conn
+        self._thread: Thread | None = Thread()
+        conn.set_dispatcher(self._thread)
+        if callback is not None:
+            before = conn.session.on_end
+
+            def ended(session: Any) -> None:
+                if before is not None:
+                    before(session)
+                callback()
+
+            conn.session.on_end = ended
+
+    def stop(self) -> None:
+        """End the thread, when it has done what is queued; from now on the user serves again."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._conn.session.dispatcher is thread:
+            self._conn.set_dispatcher(Queue())
+        thread.stop()
+
+    def __enter__(self) -> BgServingThread:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,1 @@
+"""Live connections: the only place with threads, locks and waiting."""

@@ -1,0 +1,84 @@
+"""One request of ours that has not been answered, and who waits for it."""
+
+from __future__ import annotations
+
+from _thread import LockType
+from collections import deque
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbrpc.session.job import RequestJob
+    from nbrpc.session.session import Session
+
+__all__ = ["Call", "current_job"]
+
+current_job: ContextVar[RequestJob | None] = ContextVar("nbrpc_current_job", default=None)
+"""The request of a peer that this code runs for: its session and seq make the parent of the calls
+made inside."""
+
+
+class Call:
+    """A request of ours.
+
+    Attributes
+    ----------
+    reply : message or exception, or None
+        What ended it.
+    done : bool
+        Set after ``reply``, never unset.
+    jobs : deque
+        Requests of the peer made inside this one, to run on the thread that waits.
+    waiting : bool
+        Whether a thread waits and will run ``jobs``.
+    lock : lock or None
+        What the waiting thread sleeps on, while it does not read the socket itself.
+    """
+
+    __slots__ = ("depth", "done", "jobs", "lock", "reply", "seq", "session", "waiting")
+
+    reads_socket = True
+    """Whether a thread that waits for it may read the session's socket: not when something else
+    than that socket may end it."""
+
+    def __init__(self, session: Session, seq: int, depth: int = 0) -> None:
+        self.session = session
+        self.seq = seq
+        self.depth = depth
+        self.reply: Any = None
+        self.done = False
+        self.waiting = False
+        self.jobs: deque[RequestJob] | None = None
+        self.lock: LockType | None = None
+
+    def resolve(self, reply: Any) -> None:
+        """End the call; from the thread that reads, once."""
+        self.reply = reply
+        self.done = True
+        if self.lock is not None:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the waiting thread look around."""
+        lock = self.lock
+        if lock is not None:
+            try:
+                lock.release()
+            except RuntimeError:
+                pass  # it is awake already
+
+    def add_job(self, job: RequestJob) -> None:
+        """Have the waiting thread run a job."""
+        if self.jobs is None:
+            self.jobs = deque()
+        self.jobs.append(job)
+        self.wake()
+
+    def served(self) -> None:
+        """The thread that waits has run something of the dispatcher."""
+
+    def on_progress(self, done: float, total: float | None, text: str) -> None:
+        """The peer says how far it is."""
+
+    def on_output(self, kind: str, content: Any) -> None:
+        """The running cell printed or displayed something."""

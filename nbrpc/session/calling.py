@@ -1,0 +1,166 @@
+"""Asynchronous calls of any callable, and what is built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from nbrpc.errors import ConnectionLost, LimitExceeded
+from nbrpc.objects.boxing import by_value
+from nbrpc.objects.proxy import is_proxy, target_of
+from nbrpc.protocol.messages import Operation
+from nbrpc.session.reactor import reactor
+from nbrpc.session.result import AsyncResult, LocalResult, nowhere
+
+if TYPE_CHECKING:
+    from nbrpc.session.session import Session
+
+__all__ = ["AsyncFunction", "async_", "buffiter", "obtain", "timed"]
+
+
+class AsyncFunction:
+    """A callable whose calls give an `AsyncResult`; made by `async_`."""
+
+    __slots__ = ("_expiry", "_function", "_name", "_session_and_target")
+
+    def __init__(self, function: Any, expiry: float | None = None) -> None:
+        self._function = function
+        self._expiry = expiry
+        self._session_and_target: Any = target_of(function)
+        self._name = _name_of(function, self._session_and_target)
+
+    def __repr__(self) -> str:
+        return f"async_({self._function!r})"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Start the call."""
+        target = self._session_and_target
+        result = (
+            _start_local(self._function, args, kwargs)
+            if target is None
+            else _start(target, self._name, args, kwargs)
+        )
+        if self._expiry is not None:
+            result.set_expiry(self._expiry)
+        return result
+
+
+def _name_of(function: Any, target: Any) -> str:
+    if target is not None:
+        return target[2] or function._nbrpc_description_.name
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _start(
+    target: tuple[Any, int, str], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncResult:
+    session: Session = target[0]
+    result = AsyncResult(session, session.next_seq(), _shown(name, args), session.name)
+    if len(session.pending) >= session.limits.requests:
+        result.give(
+            error=LimitExceeded(
+                f"{session.limits.requests:,} requests are outstanding already; wait for some "
+                "results first, or raise Limits.requests"
+            )
+        )
+        return result
+    try:
+        session.send_request(result, Operation.CALL, target[1], target[2], args, kwargs or None)
+    except ConnectionLost as error:
+        result.give(error=error)
+    return result
+
+
+def _shown(name: str, args: tuple[Any, ...]) -> Any:
+    # Made into text when somebody looks: most results are never displayed.
+    return (name, args) if args else name
+
+
+def _start_local(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncResult:
+    result = LocalResult(nowhere(), 0, getattr(function, "__name__", "call"))
+    context = copy_context()
+
+    class Job:
+        def run(self) -> None:
+            try:
+                value = context.run(function, *args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - it is the result
+                result.give(error=error)
+            else:
+                result.give(value)
+
+    reactor().submit(Job())
+    return result
+
+
+def async_(function: Any) -> AsyncFunction:
+    """Give a function whose calls return at once, with an `AsyncResult`.
+
+    Parameters
+    ----------
+    function
+        A remote function, method or class, or any other callable of the peer; a local callable
+        runs on a thread.
+
+    Raises
+    ------
+    TypeError
+        It cannot be called.
+
+    Notes
+    -----
+    There is no guarantee on the order in which asynchronous calls run.
+    """
+    if isinstance(function, AsyncFunction):
+        return function
+    if not callable(function):
+        raise TypeError(f"async_ needs something that can be called, not {type(function).__name__}")
+    return AsyncFunction(function)
+
+
+def timed(function: Any, seconds: float) -> AsyncFunction:
+    """Like `async_`, with results that expire after so many seconds."""
+    async_(function)
+    return AsyncFunction(function, seconds)
+
+
+def obtain(obj: Any) -> Any:
+    """Give a copy of what a proxy stands for; anything else as it is.
+
+    Built-in containers, arrays, tables and registered classes can be copied. Nothing is pickled.
+
+    Raises
+    ------
+    NotSendable
+        It cannot be copied; raised by the peer with the path to what is in the way.
+    """
+    target = target_of(obj)
+    if target is None:
+        return obj
+    return target[0].request(Operation.OBTAIN, target[1], target[2])
+
+
+def buffiter(
+    iterable: Any, chunk: int = 10, max_chunk: int = 1000, factor: int = 2
+) -> Iterator[Any]:
+    """Iterate over a remote iterable in chunks, as RPyC's function of that name does.
+
+    A plain ``for`` loop does the same here, with read-ahead; the sizes are accepted and not needed.
+
+    Raises
+    ------
+    ValueError
+        A size is below 1.
+    """
+    if min(chunk, max_chunk, factor) < 1:
+        raise ValueError("chunk, max_chunk and factor are at least 1")
+    return iter(iterable)
+
+
+def deliver(session: Session, obj: object) -> Any:
+    """Copy an object to the peer and give a proxy of the copy."""
+    if is_proxy(obj):
+        return obj
+    return session.request(Operation.DELIVER, 0, "", (by_value(obj),))
+

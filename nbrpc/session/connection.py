@@ -1,0 +1,417 @@
+"""`Connection`: what the user holds of a session, on either side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbrpc.errors import AccessDenied, CallTimeout
+from nbrpc.objects.boxing import by_value
+from nbrpc.protocol.messages import Operation
+from nbrpc.session.call import Call
+from nbrpc.session.dispatch import Dispatcher, Queue
+from nbrpc.session.result import AsyncResult
+from nbrpc.session.waiting import wait_for
+
+if TYPE_CHECKING:
+    from nbrpc.session.session import Session
+
+__all__ = ["Connection", "Statistics"]
+
+
+class Statistics(NamedTuple):
+    """Figures of a connection, or the sums of a server's.
+
+    Attributes
+    ----------
+    round_trip : float or None
+        Seconds of the last ping; None until one was measured.
+    """
+
+    requests_sent: int
+    requests_served: int
+    pending: int
+    queued: int
+    events_sent: int
+    events_received: int
+    bytes_sent: int
+    bytes_received: int
+    exported: int
+    imported: int
+    round_trip: float | None
+
+
+class Connection:
+    """A connection to a peer.
+
+    It is made by ``nbrpc.connect``, and handed to a service's ``on_connect``. It may be used from
+    any thread, and as a context manager, which closes it.
+
+    Attributes
+    ----------
+    name : str
+        The peer, for people.
+    url : str
+        The peer's address, without a token.
+    peer : dict
+        What the peer says of itself: service, host, pid, version.
+    protocol : str
+        ``nbrpc/1``.
+    """
+
+    def __init__(self, session: Session, about: dict[str, str], url: str) -> None:
+        self.session = session
+        self.peer = about
+        self.url = url
+        self.name = about.get("name") or url
+        self.protocol = "nbrpc/1"
+        self.credentials: object = None
+        self._root: Any = None
+        self._modules: Modules | None = None
+        self._builtins: Any = None
+        self._namespace: Any = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<Connection to {self.url} ({state})>"
+
+    # ---- life
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self.session.closed
+
+    @property
+    def allows_code(self) -> bool:
+        """Whether the peer lets this side run code."""
+        return self.peer.get("allow_code") == "yes"
+
+    def close(self) -> None:
+        """End the connection; calls that wait raise ConnectionLost. Closing twice does nothing."""
+        self.session.close()
+        dispatcher = self.session.dispatcher
+        if isinstance(dispatcher, Queue):
+            dispatcher.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ping(self, data: Any = None, timeout: float | None = 3.0) -> float:
+        """Measure a round trip.
+
+        Parameters
+        ----------
+        data
+            Accepted as in RPyC, and not needed.
+        timeout
+            Seconds.
+
+        Returns
+        -------
+        float
+            Seconds.
+
+        Raises
+        ------
+        CallTimeout
+            The peer did not answer in time.
+        ConnectionLost
+            The connection has ended.
+        """
+        del data
+        try:
+            return self.session.ping(timeout)
+        except CallTimeout:
+            raise CallTimeout(f"{self.name} did not answer a ping within {timeout} s") from None
+
+    def statistics(self) -> Statistics:
+        """Give figures of this moment."""
+        session = self.session
+        boxing = session.boxing
+        return Statistics(
+            session.requests_sent,
+            session.requests_served,
+            len(session.pending),
+            session.jobs_queued,
+            session.events_sent,
+            session.events_received,
+            session.outbox.bytes_sent,
+            session.bytes_received,
+            len(boxing.exports),
+            len(boxing.imports) - len(boxing.imports.dead),
+            session.round_trip,
+        )
+
+    # ---- objects
+
+    @property
+    def root(self) -> Any:
+        """What the peer serves."""
+        if self._root is None:
+            self._root = self.session.request(Operation.ROOT, 0, "")
+        return self._root
+
+    def describe(self) -> list[tuple[str, str, str | None, str | None]]:
+        """Give what the root exposes: name, kind, signature and docstring of each, in two trips."""
+        root = self.root
+        members = dict(root._nbrpc_description_.members)
+        oid = root._nbrpc_oid_
+        asked = [
+            (name, kind, self.start(Operation.DESCRIBE, oid, name)) for name, kind in sorted(members.items())
+        ]
+        described = []
+        for name, kind, result in asked:
+            found = result.value if result.exception() is None else {}
+            described.append((name, kind, found.get("signature"), found.get("doc")))
+        return described
+
+    # ---- serving, where requests of the peer wait for this side
+
+    def fileno(self) -> int:
+        """Give a descriptor that is readable while requests of the peer wait for `serve`.
+
+        Register it with a foreign event loop, and call `serve` or `poll_all` when it is readable.
+        """
+        dispatcher = self.session.dispatcher
+        if isinstance(dispatcher, Queue):
+            return dispatcher.fileno()
+        return self.session.fileno()
+
+    def serve(self, timeout: float | None = 1.0) -> bool:
+        """Wait for requests and events of the peer, and run those that are there.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None waits until something comes, 0 only looks.
+
+        Returns
+        -------
+        bool
+            Whether anything was run.
+
+        Raises
+        ------
+        ConnectionLost
+            The connection has ended and nothing is left to run.
+        """
+        session = self.session
+        dispatcher = session.dispatcher
+        if dispatcher.run_queued():
+            return True
+        if session.closed:
+            raise session.lost_error()
+        if timeout == 0:
+            return self._look()
+        arrival = _Arrival(session, dispatcher)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            wait_for(arrival, deadline)
+        except CallTimeout:
+            return False
+        return arrival.ran
+
+    def _look(self) -> bool:
+        """Take what the socket has now, and run it."""
+        session = self.session
+        if session.reading.acquire(False):
+            session.read_now()
+        return bool(session.dispatcher.run_queued())
+
+    def poll(self, timeout: float = 0) -> bool:
+        """Run what is there, waiting at most ``timeout`` seconds; True when anything ran."""
+        return self.serve(timeout)
+
+    def poll_all(self, timeout: float = 0) -> bool:
+        """Run everything that is there, and what comes within ``timeout`` seconds."""
+        ends = time.monotonic() + timeout
+        ran = False
+        while self.serve(max(0.0, ends - time.monotonic())):
+            ran = True
+        return ran
+
+    def serve_all(self) -> None:
+        """Run requests and events until the connection ends, then close it."""
+        try:
+            while not self.closed:
+                self.serve(None)
+        except (EOFError, ConnectionError):
+            pass
+        finally:
+            self.close()
+
+    def set_dispatcher(self, dispatcher: Dispatcher) -> None:
+        """Have requests and events of the peer run elsewhere; what is queued moves along."""
+        session = self.session
+        old, session.dispatcher = session.dispatcher, dispatcher
+        jobs = getattr(old, "jobs", None)
+        while jobs:
+            dispatcher.submit(jobs.popleft())
+
+    # ---- asynchronous requests
+
+    def start(
+        self,
+        op: Operation,
+        oid: int,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        call: str = "",
+    ) -> AsyncResult:
+        """Send a request and give its result, which may still be on its way."""
+        session = self.session
+        result = AsyncResult(session, session.next_seq(), call or name, self.name)
+        session.send_request(result, op, oid, name, args, kwargs)
+        return result
+
+    # ---- code; the peer must allow it
+
+    @property
+    def modules(self) -> Modules:
+        """The peer's modules: ``conn.modules.os`` or ``conn.modules["os.path"]``."""
+        if self._modules is None:
+            self._modules = Modules(self._import)
+        return self._modules
+
+    def _import(self, name: str) -> Any:
+        return self.session.request(Operation.IMPORT, 0, name)
+
+    @property
+    def builtins(self) -> Any:
+        """The peer's builtins."""
+        if self._builtins is None:
+            self._builtins = self._import("builtins")
+        return self._builtins
+
+    builtin = builtins
+
+    @property
+    def namespace(self) -> Any:
+        """The namespace of `eval`, `execute` and cells."""
+        if self._namespace is None:
+            self._namespace = self.session.request(Operation.EXECUTE, 0, "", ("namespace",))
+        return self._namespace
+
+    def eval(self, expression: str) -> Any:
+        """Evaluate an expression on the peer."""
+        return self.session.request(Operation.EVALUATE, 0, expression)
+
+    def execute(self, source: str) -> None:
+        """Execute statements on the peer."""
+        self.session.request(Operation.EXECUTE, 0, source)
+
+    def evaluate(self, expression: str) -> AsyncResult:
+        """Evaluate an expression on the peer, asynchronously."""
+        self._check_code()
+        return self.start(Operation.EVALUATE, 0, expression, call=expression)
+
+    def run_cell(
+        self,
+        source: str,
+        *,
+        filename: str = "<remote cell>",
+        first_line: int = 1,
+        push: dict[str, Any] | None = None,
+        pull: tuple[str, ...] = (),
+    ) -> AsyncResult:
+        """Run a notebook cell on the peer.
+
+        Parameters
+        ----------
+        first_line
+            The line of the editor in which ``source`` begins.
+        push
+            Variables to set there first, by value.
+        pull
+            Names to bring back, by value: the result's value is a dict of them.
+
+        Returns
+        -------
+        AsyncResult
+            What the cell prints and displays arrives in its ``outputs``.
+        """
+        self._check_code()
+        first = source.strip().partition("\n")[0][:60]
+        pushed = by_value(push) if push else None
+        return self.start(
+            Operation.CELL, 0, source, (filename, first_line, pushed, tuple(pull)), call=first
+        )
+
+    def complete(self, source: str, cursor: int) -> dict[str, Any]:
+        """Complete a name in the namespace of cells."""
+        return self.session.request(Operation.COMPLETE, 0, "", (source, cursor))  # type: ignore[no-any-return]
+
+    def inspect(self, source: str, cursor: int, detail: int = 0) -> dict[str, Any]:
+        """Describe a name in the namespace of cells, as ``?`` does."""
+        return self.session.request(Operation.INSPECT, 0, "", (source, cursor, detail))  # type: ignore[no-any-return]
+
+    def _check_code(self) -> None:
+        if not self.allows_code:
+            raise AccessDenied(
+                f"{self.name} does not let clients run code: start it with --allow-code "
+                "(serve(..., allow_code=True)) or --classic"
+            )
+
+
+class _Arrival(Call):
+    """Waits until the dispatcher has run something, or the session has ended."""
+
+    __slots__ = ("dispatcher", "ran")
+
+    def __init__(self, session: Session, dispatcher: Any) -> None:
+        self.dispatcher = dispatcher
+        super().__init__(session, 0)
+        self.ran = False
+
+    def served(self) -> None:
+        """Something was run."""
+        self.ran = True
+
+    @property
+    def done(self) -> bool:
+        """Whether something was run, or nothing will come."""
+        return self.ran or self.session.closed
+
+    @done.setter
+    def done(self, value: bool) -> None:
+        """It ends with an arrival only."""
+
+
+class Modules:
+    """The modules of a peer, imported as they are named."""
+
+    def __init__(self, load: Callable[[str], Any]) -> None:
+        self._load = load
+        self._known: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<modules of a peer: {len(self._known)} loaded>"
+
+    def __getitem__(self, name: str) -> Any:
+        if isinstance(name, tuple):
+            name = ".".join(name)
+        if name not in self._known:
+            self._known[name] = self._load(name)
+        return self._known[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("_ipython_", "_repr_", "__")):
+            raise AttributeError(name)
+        return self[name]
+
+    def __contains__(self, name: str) -> bool:
+        try:
+            self[name]
+        except ImportError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)

@@ -1,0 +1,196 @@
+"""One request of the peer: where it stands, how it ends, and how it is cancelled.
+
+Theory of operation
+-------------------
+A job is queued, then runs, then is answered. `Cancel` finds it in one of these states:
+
+* queued: it is answered with CallCancelled and never runs;
+* a coroutine: its task is cancelled;
+* Python code on a thread: `Cancelled`, a BaseException, is injected into that thread. That happens
+  only under the job's lock and only while user code is on top of its stack; while our own code is
+  on top, or a nested call waits, a flag is set instead, which that wait raises. The job closes
+  itself to injection, under the same lock, before it answers.
+* closed, or not interruptible: nothing; the answer comes as it would have.
+"""
+
+from __future__ import annotations
+
+import time
+from _thread import allocate_lock, get_ident
+from typing import TYPE_CHECKING, Any
+
+from nbrpc.errors import CallCancelled, CallTimeout
+from nbrpc.session import interrupts
+from nbrpc.session.call import current_job
+
+if TYPE_CHECKING:
+    from nbrpc.protocol.messages import Request
+    from nbrpc.session.session import Session
+
+__all__ = ["Cancelled", "RequestJob"]
+
+RETRY = 0.005
+"""Seconds until a cancel that met our own code on top of the stack tries again."""
+
+
+class Cancelled(BaseException):  # noqa: N818 - it is not an error but an order
+    """Injected into code that the peer cancelled; not an Exception, so that no handler eats it."""
+
+
+class RequestJob:
+    """A request of the peer on its way to an answer."""
+
+    __slots__ = (
+        "_cancelled", "_injected", "_lock", "_open", "_shields", "_thread", "answered", "canceller", "deadline",
+        "depth", "interruptible", "last_progress", "ordered", "request", "runner", "session", "waits_on",
+    )  # fmt: skip
+
+    def __init__(self, session: Session, request: Request, depth: int) -> None:
+        self.session = session
+        self.request = request
+        self.depth = depth
+        self.deadline = None if request.timeout is None else time.monotonic() + request.timeout
+        self.answered = False
+        self.interruptible = True
+        self.canceller: Any = None
+        """What cancels a coroutine, a cell or a stream; called instead of an injection."""
+        self.waits_on: Any = None
+        """The call that this job waits for, so that a cancel can wake it."""
+        self.ordered = False
+        """Whether the answer must not overtake output that was sent before."""
+        self.runner: Any = None
+        """On a serial service's thread: its `asyncio.Runner`."""
+        self.last_progress = 0.0
+        self._lock = allocate_lock()
+        self._thread = 0
+        self._open = False
+        self._injected = False
+        self._cancelled = False
+        self._shields = 0
+
+    @property
+    def seq(self) -> int:
+        """The number of the request."""
+        return self.request.seq
+
+    def remaining(self) -> float | None:
+        """Seconds left of the deadline, not below 0; None without one."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    # ---- running
+
+    def run(self) -> None:
+        """Run the request and answer it; raises nothing."""
+        session = self.session
+        session.jobs_queued -= 1
+        token = current_job.set(self)
+        try:
+            if self._cancelled:
+                session.answer_failure(self, CallCancelled("the call was cancelled before it ran"))
+            elif self.deadline is not None and time.monotonic() >= self.deadline:
+                session.answer_failure(self, CallTimeout("the deadline passed before the call ran"))
+            else:
+                self._perform()
+        finally:
+            current_job.reset(token)
+
+    def _perform(self) -> None:
+        session = self.session
+        try:
+            value, error = self._run_user_code()
+            self.close()
+        except Cancelled as struck:
+            # The order arrived between the end of the user's code and the closing of the job.
+            self.close()
+            value, error = None, struck
+        if error is not None:
+            session.answer_failure(self, error)
+        elif value is not UNANSWERED:
+            session.answer(self, value)
+
+    def begin(self) -> None:
+        """Let orders in on this thread; raises one that has come already."""
+        self._thread = get_ident()
+        self._open = True
+        self.check_cancelled()
+
+    def _run_user_code(self) -> tuple[Any, BaseException | None]:
+        self._thread = get_ident()
+        self._open = True
+        try:
+            return self.session.carry_out(self), None
+        except BaseException as error:  # noqa: BLE001 - whatever it is goes to the peer
+            return None, error
+
+    def close(self) -> None:
+        """Let no more orders in; take back one that has not struck yet."""
+        with self._lock:
+            self._open = False
+            if self._injected:
+                _inject(self._thread, None)
+
+    # ---- cancelling
+
+    def cancel(self) -> None:
+        """Stop the job, as far as it lets itself be stopped; from the thread that reads."""
+        self._cancelled = True
+        if self.canceller is not None:
+            self.canceller()
+            return
+        self._strike()
+
+    def _strike(self) -> None:
+        """Try to inject the order; later again where that is not possible now."""
+        with self._lock:
+            if not self._open or self._injected or not self.interruptible or self._shields:
+                return
+            if self.waits_on is not None:
+                self.waits_on.wake()
+            elif interrupts.user_code_on_top(self._thread):
+                _inject(self._thread, Cancelled)
+                self._injected = True
+                return
+        self.session.reactor.call_later(RETRY, _Retry(self))
+
+    def check_cancelled(self) -> None:
+        """Raise the order in a nested wait, where nothing is injected."""
+        if self._cancelled and self.interruptible and not self._shields and not self._injected:
+            self._injected = True
+            raise Cancelled
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the peer asked to stop."""
+        return self._cancelled
+
+    def shield(self, step: int) -> None:
+        """Enter (+1) or leave (-1) a stretch that a cancel does not break."""
+        with self._lock:
+            self._shields += step
+        if step < 0 and not self._shields and self._open:
+            self.check_cancelled()
+
+
+class _Retry:
+    """Another try to strike."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: RequestJob) -> None:
+        self.job = job
+
+    def run(self) -> None:
+        self.job._strike()  # noqa: SLF001 - its own helper
+
+
+def _inject(thread: int, kind: type[BaseException] | None) -> None:
+    """Raise an exception in another thread, or take one back that has not been raised yet."""
+    import ctypes  # 10 ms of import that most processes never need
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
+    )
+
+
+UNANSWERED: Any = object()
+"""Returned by an operation that answers later (a coroutine, a stream, a cell)."""

@@ -1,0 +1,442 @@
+"""The process's socket workers: a leader that reads, and followers that take over.
+
+Theory of operation
+-------------------
+There is one reactor per process. One of its worker threads is the **leader**: it waits on all
+descriptors at once, reads what is ready, lets the session handle every message that is not a job
+(replies, events, cancels, pings), and only then runs the jobs that arrived, itself, one after the
+other. So a quick request costs no change of threads at all.
+
+A job may be slow. A **monitor** looks every 2 ms whether the leader is still inside the same job;
+if so it promotes a follower, which goes on reading and running the jobs that are left. The old
+leader becomes a follower when its job ends. Followers are made when there are none to wake, up to
+`WORKER_LIMIT`; beyond that a leader only reads and never runs a job, so control messages always
+get through. The monitor sleeps while no jobs run.
+
+A thread that waits for a reply may read its own socket meanwhile (``waiting.py``), which saves two
+changes of threads per call. The reactor notices when it finds the socket's reading lock taken: it
+disarms the descriptor and notes it as **lent**. While descriptors are lent it looks every 4 ms and
+takes back those that nobody has read since. No system call is spent on this in a loop of calls.
+
+Locks: ``_roles`` guards the list of idle workers, the worker count and the change of leaders.
+``jobs``, ``corked`` and ``_soon`` are deques, whose single operations are atomic under the GIL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import os
+import threading
+import time
+from _thread import allocate_lock, get_ident
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from nbrpc.session.poller import LIVE_CHANGES, READ, WRITE, Poller
+from nbrpc.session.waker import Waker
+
+__all__ = ["Reactor", "Source", "reactor"]
+
+log = logging.getLogger("nbrpc.session")
+
+WORKER_LIMIT = 256
+"""Threads that may run jobs at once; nested jobs run on the threads that wait and do not count."""
+
+MONITOR_TICK = 0.002
+LEND_TICK = 0.004
+SLICE = 0.002
+"""Seconds for which a leader runs jobs before it looks at its sockets again."""
+
+QUIET_TICKS = 50
+"""Monitor ticks without a job after which the monitor sleeps."""
+
+IDLE_LIFE = 30.0
+"""Seconds after which a follower that nobody needed ends."""
+
+
+class Source(Protocol):
+    """A descriptor's owner."""
+
+    def fileno(self) -> int:
+        """Give the descriptor."""
+
+    def on_ready(self, mask: int) -> None:
+        """Read or write what is possible, without waiting."""
+
+    def on_tick(self, now: float) -> None:
+        """Look after heartbeats and the like, about twice a second."""
+
+
+class Job(Protocol):
+    """Something to run on a worker."""
+
+    def run(self) -> None:
+        """Run; never raises."""
+
+
+class Worker(threading.Thread):
+    """One thread of the reactor."""
+
+    def __init__(self, reactor: Reactor, number: int) -> None:
+        super().__init__(name=f"nbrpc-worker-{number}", daemon=True)
+        self.reactor = reactor
+        self.wake = allocate_lock()
+        self.wake.acquire()
+        self.in_job = False
+        self.jobs_begun = 0
+
+    def run(self) -> None:
+        """Lead or follow until there is nothing to do for long."""
+        reactor = self.reactor
+        while True:
+            if reactor.leader is self:
+                reactor.lead(self)
+            reactor.drain(self)
+            if not reactor.park(self):
+                return
+
+
+class Reactor:
+    """The socket workers of this process; made by `reactor`."""
+
+    def __init__(self) -> None:
+        self.jobs: deque[Job] = deque()
+        self.corked: deque[Any] = deque()
+        """Sessions with bytes that wait for the end of a slice."""
+        self.corker = 0
+        """The thread whose replies may wait for the end of its slice; 0 for none."""
+        self.leader: Worker | None = None
+        self._poller = Poller()
+        self._sources: dict[int, Source] = {}
+        self._lent: dict[int, Any] = {}
+        self._roles = allocate_lock()
+        self._idle: list[Worker] = []
+        self._workers = 0
+        self._numbers = itertools.count(1)
+        self._timers: list[tuple[float, int, Job]] = []
+        self._timer_lock = allocate_lock()
+        self._next_tick = 0.0
+        self.tick_interval = 0.5
+        self._monitor_parked = True
+        self._monitor_wake = allocate_lock()
+        self._monitor_wake.acquire()
+        self._monitor_started = False
+        self._streaming = 0
+        self._waker = Waker()
+        self._poller.add(self._waker.fileno(), READ)
+
+    # ---- descriptors
+
+    def register(self, source: Source) -> None:
+        """Begin to read a source."""
+        descriptor = source.fileno()
+        self._sources[descriptor] = source
+        self._poller.add(descriptor, READ)
+        with self._roles:
+            if self.leader is None:
+                self.leader = self._spawn()
+        self._changed()
+
+    def unregister(self, descriptor: int) -> None:
+        """Read it no longer; called before the descriptor is closed."""
+        self._sources.pop(descriptor, None)
+        self._lent.pop(descriptor, None)
+        self._poller.remove(descriptor)
+
+    def interest(self, descriptor: int, mask: int) -> None:
+        """Change what a source waits for."""
+        if descriptor in self._sources:
+            try:
+                self._poller.change(descriptor, mask)
+            except (OSError, ValueError, KeyError):
+                return  # closed by another thread just now
+            self._changed()
+
+    def lend(self, descriptor: int, session: Any) -> None:
+        """Note that a caller reads this descriptor; it has been disarmed."""
+        self._lent[descriptor] = session
+
+    def sources(self) -> list[Source]:
+        """Every registered source."""
+        return list(self._sources.values())
+
+    def _changed(self) -> None:
+        if not LIVE_CHANGES:
+            self.wake()
+
+    def wake(self) -> None:
+        """Make the leader look around."""
+        self._waker.set()
+
+    # ---- jobs
+
+    def submit(self, job: Job) -> None:
+        """Have a worker run a job; from any thread."""
+        self.jobs.append(job)
+        leader = self.leader
+        if leader is not None and leader.ident == get_ident() and not leader.in_job:
+            return  # it will come to it
+        self._employ()
+
+    def _employ(self) -> None:
+        """Wake or make a worker for the jobs on the deque."""
+        with self._roles:
+            if self._idle:
+                self._idle.pop().wake.release()
+            elif self._workers < WORKER_LIMIT:
+                self._spawn()
+
+    def call_later(self, seconds: float, job: Job) -> None:
+        """Have a worker run a job in so many seconds."""
+        due = time.monotonic() + seconds
+        with self._timer_lock:
+            heapq.heappush(self._timers, (due, next(self._numbers), job))
+            first = self._timers[0][0] == due
+        if first:
+            self.wake()
+
+    # ---- workers
+
+    def _spawn(self) -> Worker:
+        """Start a worker; needs ``_roles``."""
+        assert self._roles.locked()
+        worker = Worker(self, next(self._numbers))
+        self._workers += 1
+        worker.start()
+        return worker
+
+    def park(self, worker: Worker) -> bool:
+        """Wait until the worker is needed; False when it may end."""
+        with self._roles:
+            if self.leader is worker or self.jobs:
+                return True
+            self._idle.append(worker)
+        if worker.wake.acquire(timeout=IDLE_LIFE):
+            return True
+        with self._roles:
+            if worker in self._idle:
+                self._idle.remove(worker)
+                self._workers -= 1
+                return False
+        worker.wake.acquire()  # woken just now
+        return True
+
+    def drain(self, worker: Worker) -> None:
+        """Run jobs as a follower until there are none, or until made leader."""
+        while self.leader is not worker:
+            try:
+                job = self.jobs.popleft()
+            except IndexError:
+                return
+            job.run()
+
+    def lead(self, worker: Worker) -> None:
+        """Read all sources and run their jobs until another worker leads."""
+        poll = self._poller.poll
+        sources = self._sources
+        jobs = self.jobs
+        while self.leader is worker:
+            try:
+                events = poll(0 if jobs else self._timeout())
+            except OSError:
+                return  # closed in a forked child or at exit
+            for descriptor, mask in events:
+                source = sources.get(descriptor)
+                if source is not None:
+                    self._guard(source.on_ready, mask)
+                elif descriptor == self._waker.fileno():
+                    self._waker.clear()
+            if self._lent or time.monotonic() >= self._next_tick or self._timers:
+                self._housekeeping()
+            if jobs:
+                self._run_slice(worker)
+            if self.corked:
+                self.flush_corked()
+
+    def _run_slice(self, worker: Worker) -> None:
+        """Run jobs for a slice of time as the leader."""
+        if self._monitor_parked:
+            self._unpark_monitor()
+        if self._workers > WORKER_LIMIT:
+            return
+        jobs = self.jobs
+        ends = time.perf_counter() + SLICE
+        while jobs:
+            try:
+                job = jobs.popleft()
+            except IndexError:
+                break
+            # Replies to a batch leave together; a lone reply leaves at once.
+            self.corker = worker.ident if jobs else 0  # type: ignore[assignment]
+            worker.jobs_begun += 1
+            worker.in_job = True
+            job.run()
+            worker.in_job = False
+            if self.leader is not worker:
+                return
+            if time.perf_counter() >= ends:
+                break
+        self.corker = 0
+
+    def flush_corked(self) -> None:
+        """Send what waited for the end of a slice."""
+        corked = self.corked
+        while corked:
+            try:
+                corked.popleft().flush_corked()
+            except IndexError:
+                return
+
+    @staticmethod
+    def _guard(function: Callable[[Any], None], argument: Any) -> None:
+        try:
+            function(argument)
+        except Exception:
+            log.exception("a source failed")
+
+    # ---- the monitor
+
+    def watch_corked(self) -> None:
+        """Have what is corked sent within some milliseconds, whatever this thread does next."""
+        if self._monitor_parked:
+            self._unpark_monitor()
+
+    @contextlib.contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Keep the monitor awake, which sends the first items of a chunk that does not fill."""
+        with self._roles:
+            self._streaming += 1
+        self.watch_corked()
+        try:
+            yield
+        finally:
+            with self._roles:
+                self._streaming -= 1
+
+    def _unpark_monitor(self) -> None:
+        with self._roles:
+            if not self._monitor_parked:
+                return
+            self._monitor_parked = False
+            if not self._monitor_started:
+                self._monitor_started = True
+                threading.Thread(target=self._monitor, name="nbrpc-monitor", daemon=True).start()
+                return
+        self._monitor_wake.release()
+
+    def _monitor(self) -> None:
+        """Promote followers while leaders are stuck in jobs."""
+        seen = (None, 0)
+        quiet = 0
+        while True:
+            time.sleep(MONITOR_TICK)
+            if self.corked:
+                self.flush_corked()
+                quiet = 0
+            leader = self.leader
+            if leader is None or not leader.in_job:
+                quiet = 0 if self._streaming else quiet + 1
+                seen = (None, 0)
+                if quiet >= QUIET_TICKS:
+                    with self._roles:
+                        self._monitor_parked = True
+                    if self.corked:
+                        continue
+                    self._monitor_wake.acquire()
+                    quiet = 0
+                continue
+            quiet = 0
+            now = (leader, leader.jobs_begun)
+            if now == seen:
+                self._promote(leader)
+            seen = now  # type: ignore[assignment]
+
+    def _promote(self, stuck: Worker) -> None:
+        """Make another worker the leader."""
+        with self._roles:
+            if self.leader is not stuck or not stuck.in_job:
+                return
+            self.corker = 0
+            if self._idle:
+                self.leader = worker = self._idle.pop()
+                worker.wake.release()
+            else:
+                self.leader = self._spawn()
+            # A backlog behind a slow job is probably of slow jobs as well.
+            helpers = min(len(self.jobs) // 2, 8, WORKER_LIMIT - self._workers)
+            for _ in range(helpers):
+                if self._idle:
+                    self._idle.pop().wake.release()
+                else:
+                    self._spawn()
+        self.flush_corked()
+
+    # ---- time
+
+    def _timeout(self) -> float:
+        """Seconds until the leader must look around of itself."""
+        if self._lent:
+            return LEND_TICK
+        now = time.monotonic()
+        due = self._next_tick
+        if self._timers:
+            due = min(due, self._timers[0][0])
+        return max(0.0, due - now)
+
+    def _housekeeping(self) -> None:
+        """Take back lent descriptors, run timers, tick sources."""
+        for descriptor, session in list(self._lent.items()):
+            if session.take_back():
+                self._lent.pop(descriptor, None)
+        now = time.monotonic()
+        with self._timer_lock:
+            while self._timers and self._timers[0][0] <= now:
+                self.jobs.append(heapq.heappop(self._timers)[2])
+        if now >= self._next_tick:
+            self._next_tick = now + self.tick_interval
+            for source in self.sources():
+                self._guard(source.on_tick, now)
+
+    def abandon(self) -> None:
+        """Forget everything in a forked child, without touching what the parent uses."""
+        self._poller.close()
+        self._waker.close()
+
+
+_reactor: Reactor | None = None
+_making = allocate_lock()
+
+
+def reactor() -> Reactor:
+    """Give the reactor of this process."""
+    global _reactor  # noqa: PLW0603 - one per process is the design
+    current = _reactor
+    if current is None:
+        with _making:
+            if _reactor is None:
+                _reactor = Reactor()
+            current = _reactor
+    return current
+
+
+def _after_fork() -> None:
+    """In a forked child: start without a reactor; connections of the parent are dead here."""
+    global _reactor, _making  # noqa: PLW0603
+    _making = allocate_lock()
+    old, _reactor = _reactor, None
+    if old is not None:
+        for source in old.sources():
+            forked = getattr(source, "on_fork", None)
+            if forked is not None:
+                forked()
+        old.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+__all__ += ["READ", "WRITE"]

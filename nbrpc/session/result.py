@@ -1,0 +1,502 @@
+"""`AsyncResult`: what an asynchronous call gives at once, and its value later."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbrpc.errors import CallCancelled, CallTimeout, ConnectionLost
+from nbrpc.protocol import messages
+from nbrpc.protocol.codec import Box
+from nbrpc.session.call import Call
+from nbrpc.session.waiting import wait_for
+
+if TYPE_CHECKING:
+    from nbrpc.session.session import Session
+
+__all__ = ["AsyncResult", "Progress"]
+
+log = logging.getLogger("nbrpc.session")
+
+_unboxing = threading.RLock()
+"""Held while one result is taken apart, so that two threads do not do it twice."""
+
+
+class Progress(NamedTuple):
+    """How far a remote call is.
+
+    Attributes
+    ----------
+    done : float
+        Steps done.
+    total : float or None
+        Steps in all, where known.
+    text : str
+        What it is doing.
+    """
+
+    done: float
+    total: float | None
+    text: str
+
+
+class AsyncResult(Call):
+    """The result of a call that may still be running.
+
+    Attributes
+    ----------
+    target : str
+        Where, for people.
+    outputs : collections.deque
+        What a remote cell printed or displayed and nobody has shown yet: pairs of kind and content.
+
+    Notes
+    -----
+    It may be used from any thread. Callbacks run where events of the connection run; without a
+    connection's dispatcher (a result that is ready already) at once.
+    """
+
+    __slots__ = (
+        "__weakref__", "_callbacks", "_cancel_requested", "_deadline", "_ended", "_error", "_observers", "_state",
+        "_unboxed", "_value", "_call", "outputs", "progress", "started", "target",
+    )  # fmt: skip
+
+    def __init__(self, session: Session, seq: int, call: Any = "", target: str = "") -> None:
+        super().__init__(session, seq)
+        self._call = call
+        self.target = target
+        self.outputs: deque[tuple[str, Any]] = deque()
+        self.progress: Progress | None = None
+        self.started = time.monotonic()
+        self._ended: float | None = None
+        self._deadline: float | None = None
+        self._state: str | None = None
+        self._cancel_requested = False
+        self._callbacks: list[tuple[Callable[[AsyncResult], Any], Any]] = []
+        self._observers: list[Callable[[AsyncResult], Any]] = []
+        self._unboxed = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        state = {"cancelling": "pending", "lost": "error"}.get(self.state, self.state)
+        return f"<AsyncResult object ({state}) at 0x{id(self):08x}>"
+
+    # ---- what it looks like now; never blocks
+
+    @property
+    def call(self) -> str:
+        """What was called, in short, for people."""
+        call = self._call
+        if isinstance(call, tuple):
+            name, args = call
+            call = f"{name}({', '.join(_short(arg) for arg in args)})"
+            self._call = call
+        return call  # type: ignore[no-any-return]
+
+    @property
+    def state(self) -> str:
+        """One of pending, cancelling, ready, error, expired, cancelled, lost."""
+        if self._state is not None:
+            return self._state
+        if self._has_expired():
+            return "expired"
+        return "cancelling" if self._cancel_requested else "pending"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the result has arrived, be it a value or an exception."""
+        return self.done and self._state != "expired"
+
+    @property
+    def error(self) -> bool:
+        """Whether the result is an exception."""
+        return self.done and self._state in {"error", "lost", "cancelled"}
+
+    @property
+    def expired(self) -> bool:
+        """Whether the time set by `set_expiry` passed before the result arrived."""
+        return self._has_expired()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._cancel_requested or self._state == "cancelled"
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the call to the result, or to now."""
+        return (self._ended or time.monotonic()) - self.started
+
+    def _has_expired(self) -> bool:
+        if self._state == "expired":
+            return True
+        if self.done or self._deadline is None or time.monotonic() < self._deadline:
+            return False
+        self._expire()
+        return True
+
+    def _expire(self) -> None:
+        self.session.abandon(self)
+        if not self.done:
+            self._finish("expired", None)
+
+    # ---- waiting
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the result has arrived.
+
+        Parameters
+        ----------
+        timeout
+            Seconds, beside the time of `set_expiry`.
+
+        Raises
+        ------
+        CallTimeout
+            The result is expired, or did not come within ``timeout``; in the second case it is as
+            pending as before.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        expiry = self._deadline
+        if expiry is not None and (deadline is None or expiry < deadline):
+            deadline = expiry
+        if not self.done:
+            try:
+                wait_for(self, deadline)
+            except CallTimeout:
+                if not self._has_expired():
+                    raise CallTimeout(f"{self.call or 'the result'} did not come within {timeout} s") from None
+        if self._has_expired():
+            raise CallTimeout("the result is expired: it did not come in the time that was set")
+
+    @property
+    def value(self) -> Any:
+        """The value; waits for it, and raises the exception if that is what came.
+
+        Raises
+        ------
+        RemoteError
+            The remote code raised.
+        CallTimeout
+            The result is expired.
+        CallCancelled
+            It was cancelled.
+        ConnectionLost
+            The connection ended before the result came.
+        """
+        self.wait()
+        self._unbox()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Give the value as `value` does, within ``timeout`` seconds."""
+        self.wait(timeout)
+        return self.value
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Give the exception, or None when the result is a value; waits like `result`."""
+        self.wait(timeout)
+        self._unbox()
+        return self._error
+
+    def _unbox(self) -> None:
+        """Take the reply apart, once."""
+        if self._unboxed:
+            return
+        with _unboxing:
+            if self._unboxed:
+                return
+            reply = self.reply
+            try:
+                if isinstance(reply, _Given):
+                    self._value, self._error = reply.value, reply.error
+                else:
+                    self._value = self.session.result_of(self)
+            except Exception as error:  # noqa: BLE001 - it is the result
+                self._error = error
+            self._unboxed = True
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        import asyncio
+
+        if not self.done:
+            loop = asyncio.get_running_loop()
+            arrived: asyncio.Future[None] = loop.create_future()
+
+            def tell(_result: AsyncResult) -> None:
+                loop.call_soon_threadsafe(lambda: arrived.done() or arrived.set_result(None))
+
+            self.observe_end(tell)
+            if self._deadline is not None:
+                timer = loop.call_later(max(0.0, self._deadline - time.monotonic()), tell, self)
+                arrived.add_done_callback(lambda _: timer.cancel())
+            try:
+                yield from arrived
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return self.value
+
+    # ---- callbacks
+
+    def add_callback(self, function: Callable[[AsyncResult], Any]) -> None:
+        """Call ``function(result)`` when the result has arrived; at once when it has already.
+
+        It runs where events of the connection run, in the context of this call. What it raises is
+        logged.
+        """
+        entry = (function, copy_context())
+        self._callbacks.append(entry)
+        if self.done:
+            self._run_callbacks()
+
+    def observe(self, function: Callable[[AsyncResult], Any]) -> None:
+        """Call ``function(result)`` from any thread at every change of state, progress or output.
+
+        It must be quick and must not block; set a flag, or hand over to a loop.
+        """
+        self._observers.append(function)
+
+    def observe_end(self, function: Callable[[AsyncResult], Any]) -> None:
+        """Like `observe`, but surely called if the end came just before."""
+        self._observers.append(function)
+        if self.done:
+            function(self)
+
+    def unobserve(self, function: Callable[[AsyncResult], Any]) -> None:
+        """Call it no longer."""
+        if function in self._observers:
+            self._observers.remove(function)
+
+    def _changed(self) -> None:
+        for function in list(self._observers):
+            try:
+                function(self)
+            except Exception:
+                log.exception("an observer of a result failed")
+
+    def _run_callbacks(self) -> None:
+        while self._callbacks:
+            try:
+                function, context = self._callbacks.pop(0)
+            except IndexError:
+                return
+            self.session.dispatcher.submit(_Callback(self, function, context))
+
+    def set_expiry(self, seconds: float | None) -> None:
+        """Let the result expire when it has not come within so many seconds; None never."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    def future(self) -> Future[Any]:
+        """Give a `concurrent.futures.Future` that ends as this result does."""
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+
+        def settle(result: AsyncResult) -> None:
+            if not result.done or future.done():
+                return
+            result._unbox()
+            if result._error is not None:
+                future.set_exception(result._error)
+            else:
+                future.set_result(result._value)
+
+        self.observe_end(settle)
+        return future
+
+    # ---- cancelling
+
+    def cancel(self) -> bool:
+        """Ask the remote to stop, and free every waiter at once.
+
+        Returns
+        -------
+        bool
+            False when the result had arrived already.
+        """
+        if self.done:
+            return False
+        self._cancel_requested = True
+        session = self.session
+        if not session.closed and self.seq in session.pending:
+            session.send_quietly(messages.Kind.CANCEL, (self.seq,))
+        self._error = CallCancelled(f"{self.call or 'the call'} was cancelled")
+        self._unboxed = True
+        self.done = True
+        self._ended = time.monotonic()
+        self.wake()
+        self._changed()
+        return True
+
+    # ---- what the session tells
+
+    def resolve(self, reply: Any) -> None:
+        """End the call; from the thread that reads."""
+        if self._cancel_requested:
+            # The waiters are gone; the remote has confirmed now.
+            if type(reply) is messages.Reply:
+                self.session.boxing.discard(reply.value)
+            self._finish("lost" if isinstance(reply, ConnectionLost) else "cancelled", None)
+            return
+        if type(reply) is messages.Reply:
+            state = "ready"
+        elif isinstance(reply, ConnectionLost):
+            state = "lost"
+        elif isinstance(reply, messages.Failure) and reply.error.type_name == "nbrpc.errors.CallCancelled":
+            state = "cancelled"
+        else:
+            state = "error"
+        self._finish(state, reply)
+
+    def _finish(self, state: str, reply: Any) -> None:
+        if reply is not None:
+            self.reply = reply
+        self._state = state
+        if self._ended is None:
+            self._ended = time.monotonic()
+        self.done = True
+        self.wake()
+        self._changed()
+        if self._callbacks:
+            self._run_callbacks()
+
+    def on_progress(self, done: float, total: float | None, text: str) -> None:
+        """Note how far it is."""
+        self.progress = Progress(done, total, text)
+        self._changed()
+
+    def on_output(self, kind: str, content: Any) -> None:
+        """Note what the cell printed."""
+        self.outputs.append((kind, content))
+        self._changed()
+
+    def give(self, value: Any = None, error: BaseException | None = None) -> None:
+        """End a result that no message ends: a local call, a gathering."""
+        if self.done:
+            return
+        self._finish("error" if error is not None else "ready", _Given(value, error))
+
+    def __del__(self) -> None:
+        # Nobody looked at the value: the references in it go back. Only deques are touched here.
+        if not self._unboxed and type(self.reply) is messages.Reply:
+            value = self.reply.value
+            if isinstance(value, Box):
+                self.session.boxing.discard(value)
+
+
+class _Given(NamedTuple):
+    """The end of a result that no message ended."""
+
+    value: Any
+    error: BaseException | None
+
+
+class _Callback:
+    """A callback of a result on its way to the dispatcher."""
+
+    __slots__ = ("context", "function", "result")
+
+    def __init__(self, result: AsyncResult, function: Callable[[AsyncResult], Any], context: Any) -> None:
+        self.result = result
+        self.function = function
+        self.context = context
+
+    def run(self) -> None:
+        try:
+            self.context.copy().run(self.function, self.result)
+        except Exception:
+            log.exception("a callback of %r failed", self.result)
+
+
+class LocalResult(AsyncResult):
+    """A result that no message ends: a local call on a thread."""
+
+    __slots__ = ()
+
+    reads_socket = False
+
+
+def _short(arg: object) -> str:
+    """Show an argument: never by asking a peer, and never at length."""
+    if type(arg) in SHOWN:
+        text = repr(arg)
+        return text if len(text) <= 30 else text[:27] + "..."
+    return type(arg).__name__
+
+
+SHOWN = frozenset({int, float, str, bool, bytes, type(None)})
+
+
+def gather(results: Iterable[AsyncResult]) -> AsyncResult:
+    """Give one result over many.
+
+    Its value is the list of their values, in order; the first exception is its exception. Its
+    progress counts those that have ended. Cancelling it cancels all.
+    """
+    items = list(results)
+    session: Any = items[0].session if items else _Nowhere()
+    whole = _Gathering(session, items)
+    for item in items:
+        item.observe_end(whole.count)
+    if not items:
+        whole.give([])
+    return whole
+
+
+class _Gathering(LocalResult):
+    """What `gather` gives."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, session: Session, items: list[AsyncResult]) -> None:
+        super().__init__(session, 0, f"gather of {len(items)}")
+        self.items = items
+        self.progress = Progress(0, len(items), "")
+
+    def count(self, _item: AsyncResult) -> None:
+        """One more may have ended."""
+        ended = sum(item.done for item in self.items)
+        self.progress = Progress(ended, len(self.items), "")
+        if ended < len(self.items) or self.done:
+            self._changed()
+            return
+        try:
+            self.give([item.value for item in self.items])
+        except Exception as error:  # noqa: BLE001 - it is the result
+            self.give(error=error)
+
+    def cancel(self) -> bool:
+        """Cancel all that have not ended."""
+        return any([item.cancel() for item in self.items])
+
+
+class _Nowhere:
+    """The session of a result that belongs to no connection."""
+
+    def __init__(self) -> None:
+        from nbrpc.session.dispatch import Workers
+
+        self.dispatcher = Workers()
+        self.closed = True
+        self.pending: dict[int, Call] = {}
+        self.waiters: set[Call] = set()
+
+    def ensure_read(self) -> None:
+        """Nothing is read."""
+
+    def abandon(self, _call: Call) -> None:
+        """There is no peer to be told."""
+
+
+def nowhere() -> Any:
+    """Give the session of results that belong to no connection."""
+    return _Nowhere()

@@ -1,0 +1,685 @@
+"""One live connection: protocol, tables and transport under the engine's rules.
+
+Theory of operation
+-------------------
+A `Session` joins the pieces below it. Requests of ours are in ``pending`` until answered, requests
+of the peer in ``serving``; both are dicts whose single operations are atomic under the GIL, so the
+usual call takes no lock. The **state lock** (``guard``) guards the reference tables and the end of
+the session; nothing blocks and no user code runs while it is held. The **write lock** is the
+outbox's. The **reading lock** (``reading``) is held by whoever takes bytes from the transport.
+
+Bytes come in through `feed`, from the reactor or from a thread that waits. Replies resolve calls at
+once; requests become jobs, which go to the thread that waits for their parent, or else to the
+dispatcher. When the link ends, `lose` wakes every waiter once with the same cause.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from nbrpc.errors import ConnectionLost, LimitExceeded, NbrpcError, RemoteProtocolError
+from nbrpc.objects import proxy as proxies
+from nbrpc.objects.access import Policy
+from nbrpc.objects.boxing import Boxing, Draft
+from nbrpc.objects.refs import pairs
+from nbrpc.options import Limits, Timing
+from nbrpc.protocol import messages
+from nbrpc.protocol.codec import Box, Description
+from nbrpc.protocol.frames import Piece, chunks
+from nbrpc.protocol.machine import Protocol
+from nbrpc.protocol.messages import Kind
+from nbrpc.session import code as code  # noqa: PLC0414 - registers its operations
+from nbrpc.session import events, streams
+from nbrpc.session.answers import Answers
+from nbrpc.session.call import Call, current_job
+from nbrpc.session.job import RequestJob
+from nbrpc.session.outbox import Outbox
+from nbrpc.session.reactor import READ, WRITE, Reactor, reactor
+from nbrpc.session.waiting import check_nesting, lost, wait_for
+from nbrpc.transports.base import Transport
+
+__all__ = ["Session"]
+
+log = logging.getLogger("nbrpc.session")
+
+READ_SIZE = 64 * 1024
+BULK_READ_SIZE = 256 * 1024
+
+STRANGE_REPLIES = 10
+"""Replies to requests that were never made, after which the link is closed."""
+
+
+class Session(Answers):
+    """The live state of one connection.
+
+    Parameters
+    ----------
+    transport, protocol
+        A connected pipe and a protocol that is READY.
+    policy
+        What the peer may reach.
+    connecting
+        Whether this side opened the connection: only then do proxies pass for builtin containers.
+    dispatcher
+        Where requests of the peer run.
+    on_end
+        Called once, from any thread, when the link has ended.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        protocol: Protocol,
+        policy: Policy,
+        *,
+        connecting: bool,
+        dispatcher: Any,
+        limits: Limits,
+        timing: Timing,
+        on_end: Callable[[Session], None] | None = None,
+    ) -> None:
+        self.transport = transport
+        self.protocol = protocol
+        self.policy = policy
+        self.limits = limits
+        self.timing = timing
+        self.name = transport.name
+        self.connecting = connecting
+        self.dispatcher = dispatcher
+        self.reactor: Reactor = reactor()
+        self.guard = allocate_lock()
+        self.reading = allocate_lock()
+        self.boxing = Boxing(policy, limits, self.guard, self._make_proxy, self._home)
+        self.outbox = Outbox(transport, self.reactor, self.lose, self._want_write)
+        self.pending: dict[int, Call] = {}
+        self.serving: dict[int, RequestJob] = {}
+        self.waiters: set[Call] = set()
+        self.channels: dict[int, Any] = {}
+        """Events that we receive, by the channel number that we chose."""
+        self.subscribers: dict[int, Any] = {}
+        """Events that we send, by the channel number that the peer chose."""
+        self.streams: dict[int, Any] = {}
+        """Streams that we send, by the seq of their request."""
+        self.closed = False
+        self.lost_because: BaseException | None = None
+        self.root_object: Any = None
+        self.namespace: dict[str, Any] | None = None
+        """Where the peer's code runs; see `code.namespace_of`."""
+        self.shell: Any = None
+        self.cell_runner: Any = None
+        """Runs cells on the main thread of a server; None runs them where other requests run."""
+        self.jobs_queued = 0
+        self.requests_sent = 0
+        self.requests_served = 0
+        self.events_sent = 0
+        self.events_received = 0
+        self.bytes_received = 0
+        self.round_trip: float | None = None
+        self.on_end = on_end
+        self.owner: Any = None
+        """The Connection, on a server."""
+        self._seqs = itertools.count(1)
+        self._classes: dict[int, type[proxies.Proxy]] = {}
+        self._interest_lock = allocate_lock()
+        self._armed = True
+        self._writing = False
+        self._reads = self._reads_seen = 0
+        self._heard = time.monotonic()
+        self._last_tick = self._heard
+        self._ping_sent = 0.0
+        self._pings: dict[int, tuple[float, Call | None]] = {}
+        self._room: deque[Any] = deque()
+        self._strange = 0
+
+    def start(self) -> None:
+        """Begin to read; what the peer sent with its handshake has been fed by then."""
+        self.reactor.register(self)
+        if self.timing.heartbeat is not None:
+            self.reactor.tick_interval = min(
+                self.reactor.tick_interval, max(0.02, self.timing.heartbeat / 4)
+            )
+
+    def fileno(self) -> int:
+        """Give the transport's descriptor."""
+        return self.transport.fileno()
+
+    # ---- proxies
+
+    def _make_proxy(self, oid: int, key: int, description: Description) -> proxies.Proxy:
+        cls = self._classes.get(key)
+        if cls is None:
+            cls = proxies.proxy_class(description, mimic=self.connecting)
+            self._classes[key] = cls
+        return proxies.make_proxy(cls, self, oid, description)  # type: ignore[arg-type]
+
+    def _home(self, obj: object) -> tuple[int, str] | None:
+        target = proxies.target_of(obj)
+        if target is None or target[0] is not self:
+            return None
+        return target[1], target[2]
+
+    # ---- requests of ours
+
+    def request(
+        self,
+        op: int,
+        oid: int,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Ask the peer and wait for the answer.
+
+        Raises
+        ------
+        RemoteError
+            The peer's code raised.
+        ConnectionLost
+            The link is dead, or died meanwhile.
+        CallTimeout
+            The deadline passed; the peer is told to stop.
+        """
+        if timeout is None:
+            timeout = self.timing.call
+        call = Call(self, next(self._seqs))
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if len(self.pending) >= self.limits.requests:
+            self._wait_for_room(deadline)
+        self.send_request(call, op, oid, name, args, kwargs, timeout)
+        try:
+            wait_for(call, deadline)
+        except BaseException:
+            self.abandon(call)
+            raise
+        return self.result_of(call)
+
+    def quiet_call(self) -> Call:
+        """Give the call for a request whose answer nobody looks at."""
+        return Call(self, next(self._seqs))
+
+    def iterate(self, proxy: proxies.Proxy) -> Any:
+        """Iterate over a remote object with read-ahead."""
+        return streams.iterate(self, proxy)
+
+    def advance(self, proxy: proxies.Proxy) -> Any:
+        """Give the next item of a remote iterator."""
+        return streams.advance(self, proxy)
+
+    def remote_event(self, owner: proxies.Proxy, name: str) -> events.RemoteEvent:
+        """Give the event of a remote object."""
+        return events.RemoteEvent(self, owner, name)
+
+    def next_seq(self) -> int:
+        """Give the number for a new request."""
+        return next(self._seqs)
+
+    def send_request(
+        self,
+        call: Call,
+        op: int,
+        oid: int,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Send a request for a call that `next_seq` numbered.
+
+        Raises
+        ------
+        NotSendable, LimitExceeded, RecursionError
+            Nothing was sent; the connection is untouched.
+        ConnectionLost
+            The link is dead.
+        """
+        job = current_job.get()
+        parent = 0
+        if job is not None:
+            call.depth = job.depth + 1
+            check_nesting(call.depth, self.limits.nesting)
+            if job.session is self:
+                parent = job.seq
+        boxing = self.boxing
+        draft = None
+        boxed: Any = args
+        if kwargs or not boxing.box_plain(args):
+            draft = Draft(boxing)
+            try:
+                boxed = [boxing.box(arg, draft) for arg in args]
+                if kwargs:
+                    kwargs = {key: boxing.box(arg, draft) for key, arg in kwargs.items()}
+            except BaseException:
+                draft.undo()
+                raise
+        seq = call.seq
+        self.pending[seq] = call
+        if self.closed:
+            self.pending.pop(seq, None)
+            raise lost(self)
+        self.requests_sent += 1
+        try:
+            self.send(
+                Kind.REQUEST, (seq, op, oid, name, boxed, kwargs, parent, timeout), draft, keep=args
+            )
+        except BaseException:
+            self.pending.pop(seq, None)
+            raise
+
+    def result_of(self, call: Call) -> Any:
+        """Give the value of a call that is done, or raise its error."""
+        reply = call.reply
+        if type(reply) is messages.Reply:
+            value = reply.value
+            if isinstance(value, Box):
+                return self.boxing.unbox(value, reply.buffers)
+            return value
+        if isinstance(reply, BaseException):
+            raise self._fresh(reply)
+        raise self.error_of(reply, allow_stop=False)
+
+    def _fresh(self, error: BaseException) -> BaseException:
+        """Give an error of the link as a new object, since each waiter adds its own traceback."""
+        if isinstance(error, ConnectionLost):
+            fresh = ConnectionLost(str(error))
+            fresh.maybe_executed = True
+            fresh.__cause__ = error
+            return fresh
+        return error
+
+    def abandon(self, call: Call) -> None:
+        """Nobody waits for a call any more: tell the peer to stop, and drop what comes."""
+        if self.pending.pop(call.seq, None) is not None:
+            self.send_quietly(Kind.CANCEL, (call.seq,))
+        elif type(call.reply) is messages.Reply:
+            self.boxing.discard(call.reply.value)
+
+    def _wait_for_room(self, deadline: float | None) -> None:
+        """Wait until fewer requests are outstanding than the limit."""
+        while len(self.pending) >= self.limits.requests and not self.closed:
+            lock = allocate_lock()
+            lock.acquire()
+            self._room.append(lock)
+            self.ensure_read()
+            if deadline is not None and time.monotonic() >= deadline:
+                raise LimitExceeded(
+                    f"{self.limits.requests:,} requests are outstanding already; wait for some "
+                    "results first, or raise Limits.requests"
+                )
+            lock.acquire(timeout=0.1)
+
+    # ---- sending
+
+    def send(
+        self,
+        kind: Kind,
+        fields: tuple[Any, ...],
+        draft: Draft | None = None,
+        *,
+        keep: object = None,
+        lazy: bool = False,
+        ordered: bool = False,
+    ) -> None:
+        """Send one message; what it refers to is taken back when it cannot be sent."""
+        imports = self.boxing.imports
+        if imports.dead or imports.owed:
+            self.send_releases()
+        if draft is None:
+            self.outbox.write(self.protocol.encode(kind, fields), lazy=lazy, ordered=ordered)
+            return
+        try:
+            large = bool(draft.buffers) and self.protocol.check_buffers(draft.buffers)
+            pieces: list[Piece] = self.protocol.encode(
+                kind, fields, () if large else draft.buffers
+            )
+        except BaseException:
+            draft.undo()
+            raise
+        if large:
+            body = memoryview(pieces[0])[8:]
+            self.outbox.write_large(
+                chunks(kind, bytes(body), draft.buffers, next(self._seqs) & 0xFFFFFFFF), (draft, keep)
+            )
+            return
+        self.outbox.write(pieces, lazy=lazy, ordered=ordered)
+        if draft.described:
+            draft.sent()
+
+    def send_quietly(self, kind: Kind, fields: tuple[Any, ...]) -> None:
+        """Send a message for which nobody waits; a dead link is no matter."""
+        if not self.closed:
+            try:
+                self.outbox.write(self.protocol.encode(kind, fields))
+            except NbrpcError as error:
+                log.debug("could not send %s: %s", kind.name, error)
+
+    def send_releases(self) -> None:
+        """Give back the references of proxies that have died."""
+        with self.guard:
+            counts = self.boxing.imports.releases()
+        for start in range(0, len(counts), 20_000):
+            self.send_quietly(Kind.RELEASE, (counts[start : start + 20_000],))
+
+    # ---- receiving
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes; needs the reading lock.
+
+        Raises
+        ------
+        NbrpcError
+            The link is to be closed with it.
+        """
+        if not data:
+            raise ConnectionLost(f"{self.name} closed the connection")
+        self._reads += 1
+        self.bytes_received += len(data)
+        for message in self.protocol.receive(data):
+            HANDLERS[type(message)](self, message)
+
+    def handle(self, message: Any) -> None:
+        """Take one message that came with the handshake."""
+        HANDLERS[type(message)](self, message)
+
+    def on_ready(self, mask: int) -> None:
+        """Read and write what is possible; from the reactor."""
+        if mask & WRITE:
+            self.outbox.on_writable()
+        if mask & ~WRITE:
+            self._read_ready()
+
+    def _read_ready(self) -> None:
+        if not self.reading.acquire(False):
+            self._set_armed(False)
+            self.reactor.lend(self.fileno(), self)
+            return
+        try:
+            if self.closed:
+                return
+            bulk = self.protocol.receiving
+            data = self.transport.receive(BULK_READ_SIZE if bulk else READ_SIZE)
+            if data is not None:
+                self.feed(data)
+        except NbrpcError as error:
+            self.lose(error)
+        finally:
+            self.reading.release()
+
+    def read_now(self) -> None:
+        """Take what the transport has, without waiting; has the reading lock, and lets it go."""
+        try:
+            data = None if self.closed else self.transport.receive(READ_SIZE)
+            if data is not None:
+                self.feed(data)
+        except NbrpcError as error:
+            self.lose(error)
+        finally:
+            self.reading.release()
+
+    def lost_error(self) -> ConnectionLost:
+        """Give a fresh error for a dead session."""
+        return lost(self)
+
+    def _on_reply(self, message: Any) -> None:
+        call = self.pending.pop(message.seq, None)
+        if call is None:
+            self._late(message)
+            return
+        call.resolve(message)
+        if self._room:
+            self._room.popleft().release()
+
+    def _late(self, message: Any) -> None:
+        """A reply that nobody waits for any more, or that nobody asked for."""
+        if isinstance(message, messages.Reply):
+            self.boxing.discard(message.value)
+        newest = self._seqs.__reduce__()[1][0]
+        if not 0 < message.seq < newest:
+            self._strange += 1
+            if self._strange >= STRANGE_REPLIES:
+                raise RemoteProtocolError("the peer answers requests that were never made")
+
+    def _on_request(self, request: messages.Request) -> None:
+        seq = request.seq
+        if seq in self.serving or seq <= 0:
+            raise RemoteProtocolError(f"request {seq} was sent twice")
+        if len(self.serving) >= self.limits.requests:
+            raise RemoteProtocolError(f"more than {self.limits.requests:,} requests are outstanding")
+        call = self.pending.get(request.parent) if request.parent else None
+        job = RequestJob(self, request, call.depth if call is not None else 0)
+        self.serving[seq] = job
+        self.requests_served += 1
+        self.jobs_queued += 1
+        if call is not None and call.waiting:
+            call.add_job(job)
+        else:
+            self.dispatcher.submit(job)
+
+    def redispatch(self, call: Call) -> None:
+        """Nobody waits on a call any more: its jobs go where others go."""
+        while call.jobs:
+            try:
+                self.dispatcher.submit(call.jobs.popleft())
+            except IndexError:
+                return
+
+    def _on_cancel(self, message: messages.Cancel) -> None:
+        job = self.serving.get(message.seq)
+        if job is not None:
+            job.cancel()
+
+    def _on_release(self, message: messages.Release) -> None:
+        dropped = []
+        with self.guard:
+            for oid, count in pairs(message.counts):
+                dropped.append(self.boxing.exports.release(oid, count))
+        for obj in dropped:
+            self.close_generator(obj)
+
+    def _on_event(self, message: messages.Event) -> None:
+        self.events_received += 1
+        channel = self.channels.get(message.channel)
+        if channel is not None:
+            channel.receive(message)
+        else:
+            for item in message.args:
+                self.boxing.discard(item)
+
+    def _on_credit(self, message: messages.Credit) -> None:
+        table = self.subscribers if message.kind == "e" else self.streams
+        target = table.get(message.channel)
+        if target is not None:
+            if not 0 < message.amount <= 2**31:
+                raise RemoteProtocolError("the peer gives a credit that is no number of items")
+            target.add_credit(message.amount)
+
+    def _on_progress(self, message: messages.Progress) -> None:
+        call = self.pending.get(message.seq)
+        if call is not None:
+            call.on_progress(message.done, message.total, message.text)
+
+    def _on_output(self, message: messages.Output) -> None:
+        call = self.pending.get(message.seq)
+        if call is not None:
+            call.on_output(message.kind, self.boxing.unbox(message.content, message.buffers))
+
+    def _on_items(self, message: messages.Items) -> None:
+        call: Any = self.pending.get(message.seq)
+        receive = getattr(call, "receive_items", None)
+        if receive is None:
+            for item in message.items:
+                self.boxing.discard(item)
+        else:
+            receive(message)
+
+    def _on_ping(self, message: messages.Ping) -> None:
+        self.send_quietly(Kind.PONG, (message.number,))
+
+    def _on_pong(self, message: messages.Pong) -> None:
+        sent, call = self._pings.pop(message.number, (None, None))
+        if sent is not None:
+            self.round_trip = time.monotonic() - sent
+        if call is not None:
+            call.resolve(messages.Reply(0, None))
+
+    def _on_goodbye(self, message: messages.Goodbye) -> None:
+        reason = message.reason[:500]
+        raise ConnectionLost(f"{self.name} closed the connection" + (f": {reason}" if reason else ""))
+
+    # ---- who reads
+
+    def ensure_read(self) -> None:
+        """Make sure that the reactor reads, unless a thread does."""
+        if not self._armed and not self.reading.locked():
+            self._set_armed(True)
+
+    def take_back(self) -> bool:
+        """Whether the reactor reads again a descriptor that a caller had; from its leader."""
+        if self._armed or self.closed:
+            return True
+        if self.reading.locked() or self._reads != self._reads_seen:
+            self._reads_seen = self._reads
+            return False
+        self._set_armed(True)
+        return True
+
+    def _set_armed(self, armed: bool) -> None:
+        with self._interest_lock:
+            if armed != self._armed:
+                self._armed = armed
+                self._show_interest()
+
+    def _want_write(self, writing: bool) -> None:
+        with self._interest_lock:
+            if writing != self._writing:
+                self._writing = writing
+                self._show_interest()
+
+    def _show_interest(self) -> None:
+        """Tell the reactor; needs the interest lock."""
+        self.reactor.interest(
+            self.fileno(), (READ if self._armed else 0) | (WRITE if self._writing else 0)
+        )
+
+    # ---- life and death
+
+    def ping(self, timeout: float | None) -> float:
+        """Measure a round trip in seconds."""
+        call = Call(self, 0)
+        begun = time.monotonic()
+        number = next(self._seqs)
+        self._pings[number] = (begun, call)
+        if self.closed:
+            raise lost(self)
+        self.send_quietly(Kind.PING, (number,))
+        try:
+            wait_for(call, None if timeout is None else begun + timeout)
+        finally:
+            self._pings.pop(number, None)
+        if isinstance(call.reply, BaseException):
+            raise self._fresh(call.reply)
+        return time.monotonic() - begun
+
+    def on_tick(self, now: float) -> None:
+        """Look after releases and heartbeats; from the reactor."""
+        imports = self.boxing.imports
+        if imports.dead or imports.owed:
+            self.send_releases()
+        slept = now - self._last_tick > 4 * self.reactor.tick_interval + 1.0
+        self._last_tick = now
+        if self._reads != self._ping_sent or slept:
+            # Any byte is a sign of life. After this process itself was stopped (a debugger, a
+            # suspended laptop) the peer gets its time anew.
+            self._ping_sent = self._reads
+            self._heard = now
+            return
+        heartbeat, dead_after = self.timing.heartbeat, self.timing.dead_after
+        silent = now - self._heard
+        if dead_after is not None and silent >= dead_after:
+            self.lose(
+                ConnectionLost(f"{self.name} gave no sign of life for {silent:.1f} s; connect again")
+            )
+        elif heartbeat is not None and silent >= heartbeat and not self._pings:
+            number = next(self._seqs)
+            self._pings[number] = (now, None)
+            self.send_quietly(Kind.PING, (number,))
+
+    def close(self, reason: str = "") -> None:
+        """End the connection from this side; never waits for the peer."""
+        if not self.closed:
+            self.send_quietly(Kind.GOODBYE, (reason,))
+        self.lose(ConnectionLost(f"the connection to {self.name} was closed on this side"))
+
+    def lose(self, error: BaseException) -> None:
+        """End the connection because of an error: wake every waiter, drop every object, once."""
+        with self.guard:
+            if self.closed:
+                return
+            self.closed = True
+            self.lost_because = error
+            objects = self.boxing.exports.clear()
+            self.boxing.imports.clear()
+        if isinstance(error, RemoteProtocolError):
+            log.warning("%s: %s", self.name, error)
+            self._say_goodbye(str(error))
+        self.reactor.unregister(self.fileno())
+        self.transport.close()
+        for call in [*self.pending.values(), *(c for _, c in self._pings.values() if c is not None)]:
+            call.resolve(error)
+        self.pending.clear()
+        self.outbox.on_drained()
+        for table in (self.channels, self.subscribers, self.streams):
+            for entry in list(table.values()):
+                entry.end(error)
+            table.clear()
+        for job in list(self.serving.values()):
+            if job.canceller is not None:
+                job.cancel()
+        while self._room:
+            self._room.popleft().release()
+        self.dispatcher.session_ended(self)
+        if self.on_end is not None:
+            self.on_end(self)
+        for obj in objects:
+            self.close_generator(obj)
+
+    def _say_goodbye(self, reason: str) -> None:
+        """Tell a peer that broke the protocol why, if that is possible at once."""
+        try:
+            self.transport.send(self.protocol.encode(Kind.GOODBYE, (reason[:500],)))  # type: ignore[arg-type]
+        except NbrpcError:
+            pass
+
+    def on_fork(self) -> None:
+        """In a forked child: this connection belongs to the parent."""
+        self.guard = allocate_lock()
+        self.closed = True
+        self.lost_because = ConnectionLost(
+            "this process was forked: its parent has the connection; connect anew here"
+        )
+        for call in list(self.pending.values()):
+            call.resolve(self.lost_because)
+        self.transport.abandon()
+
+
+HANDLERS: dict[type, Callable[[Session, Any], None]] = {
+    messages.Request: Session._on_request,
+    messages.Reply: Session._on_reply,
+    messages.Failure: Session._on_reply,
+    messages.Cancel: Session._on_cancel,
+    messages.Release: Session._on_release,
+    messages.Event: Session._on_event,
+    messages.Credit: Session._on_credit,
+    messages.Progress: Session._on_progress,
+    messages.Output: Session._on_output,
+    messages.Items: Session._on_items,
+    messages.Ping: Session._on_ping,
+    messages.Pong: Session._on_pong,
+    messages.Goodbye: Session._on_goodbye,
+}

@@ -1,0 +1,423 @@
+"""Remote iteration: items travel in chunks, under credit, ahead of the loop that takes them.
+
+Theory of operation
+-------------------
+A ``for`` loop over a proxy opens a stream: one request, whose items arrive as `Items` messages and
+which its reply ends. The producer runs the iterator as a job and sends a chunk when it is full, or
+when its first item has waited for `CHUNK_TIME`; while the iterator is stuck in ``next``, the
+reactor's monitor sends what there is. So items of a slow generator come one by one as they are
+made, and those of a quick one by the thousand. Without credit the job ends, and a `Credit` begins
+another; nobody waits on a thread.
+
+What was read ahead stays with the proxy of an iterator: a loop that was left is taken up where it
+was. A bare ``next(proxy)`` reads nothing ahead. Dropping the proxy ends the stream, and the remote
+generator is closed.
+"""
+
+from __future__ import annotations
+
+import time
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from nbrpc.errors import LimitExceeded, RemoteProtocolError
+from nbrpc.objects.boxing import Draft
+from nbrpc.objects.operations import find_target
+from nbrpc.protocol import messages
+from nbrpc.protocol.messages import Kind, Operation
+from nbrpc.session.answers import SESSION_OPERATIONS
+from nbrpc.session.call import Call, current_job
+from nbrpc.session.job import UNANSWERED, Cancelled
+from nbrpc.session.waiting import wait_for
+
+if TYPE_CHECKING:
+    from nbrpc.objects.proxy import Proxy
+    from nbrpc.session.job import RequestJob
+    from nbrpc.session.session import Session
+
+__all__ = ["RemoteIterator", "advance", "iterate"]
+
+WINDOW = 8192
+"""Items that may be on the way or unread. At 300,000 items a second that is 27 ms, several round
+trips of a fast link."""
+
+FIRST_WINDOW = 64
+"""The window of a new stream: a loop that is left early wastes little."""
+
+CHUNK = 1024
+CHUNK_TIME = 0.001
+
+# ---- the consumer
+
+
+class StreamCall(Call):
+    """The request of a stream, with the items that have arrived."""
+
+    __slots__ = ("consumed", "items", "window")
+
+    def __init__(self, session: Session, seq: int) -> None:
+        super().__init__(session, seq)
+        self.items: deque[Any] = deque()
+        self.consumed = 0
+        self.window = FIRST_WINDOW
+
+    def receive_items(self, message: messages.Items) -> None:
+        """Take a chunk; from the thread that reads."""
+        if len(self.items) > 2 * WINDOW:
+            raise RemoteProtocolError("the peer sends more of a stream than it was asked for")
+        self.items.append((message.items, message.buffers))
+        self.wake()
+
+
+class RemoteIterator:
+    """Iterates over a remote object, reading ahead."""
+
+    __slots__ = ("__weakref__", "_call", "_chunk", "_position", "_proxy", "_session")
+
+    def __init__(self, session: Session, proxy: Proxy) -> None:
+        self._session = session
+        self._proxy = proxy  # keeps the remote object
+        self._chunk: list[Any] = []
+        self._position = 0
+        self._call = call = StreamCall(session, session.next_seq())
+        session.send_request(call, Operation.STREAM, proxy._nbrpc_oid_, "", (FIRST_WINDOW,))
+
+    def __iter__(self) -> Iterator[Any]:
+        # A generator over chunks costs 50 ns an item, a Python __next__ 300.
+        while True:
+            chunk, position = self._chunk, self._position
+            while position < len(chunk):
+                self._position = position + 1
+                yield chunk[position]
+                position = self._position
+                chunk = self._chunk
+            if not self._refill():
+                return
+
+    def __next__(self) -> Any:
+        while self._position >= len(self._chunk):
+            if not self._refill():
+                raise StopIteration
+        item = self._chunk[self._position]
+        self._position += 1
+        return item
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return _async_items(self)
+
+    def _refill(self) -> bool:
+        """Take the next chunk; False at the end."""
+        call = self._call
+        self._give_credit()
+        while not call.items:
+            if call.done:
+                self._chunk = []
+                self._position = 0
+                self._session.result_of(call)
+                return False
+            # An interrupt leaves the stream as it is: the loop can be taken up again.
+            wait_for(_Arrival(call))  # type: ignore[arg-type]
+        items, buffers = call.items.popleft()
+        self._chunk = self._session.boxing.unbox_all(items, buffers)
+        self._position = 0
+        return True
+
+    def _give_credit(self) -> None:
+        """Let the producer go on, once half of the window is used."""
+        call = self._call
+        call.consumed += len(self._chunk)
+        if call.consumed * 2 >= call.window and not call.done:
+            amount = call.consumed
+            if call.window < WINDOW:
+                grown = min(WINDOW, call.window * 4)
+                amount += grown - call.window
+                call.window = grown
+            call.consumed = 0
+            self._session.send_quietly(Kind.CREDIT, ("s", call.seq, amount))
+
+    def close(self) -> None:
+        """End the stream."""
+        if not self._call.done:
+            self._session.abandon(self._call)
+            self._call.done = True
+
+    def __del__(self) -> None:
+        call = self._call
+        if not call.done and not self._session.closed:
+            # Nothing is sent from here: the next tick does it.
+            self._session.reactor.call_later(0, _Abandon(self._session, call))
+
+
+class _Abandon:
+    """The end of a stream that nobody reads any more."""
+
+    __slots__ = ("call", "session")
+
+    def __init__(self, session: Session, call: Call) -> None:
+        self.session = session
+        self.call = call
+
+    def run(self) -> None:
+        self.session.abandon(self.call)
+
+
+class _Arrival:
+    """Waits until a stream has items or has ended; all else is the stream's call."""
+
+    __slots__ = ("stream",)
+
+    reads_socket = True
+
+    def __init__(self, stream: StreamCall) -> None:
+        object.__setattr__(self, "stream", stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.stream, name, value)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self.stream.items) or self.stream.done
+
+
+def iterate(session: Session, proxy: Proxy) -> RemoteIterator | Iterator[Any]:
+    """Give an iterator over a remote object.
+
+    Of an iterator or generator the read-ahead stays with the proxy; of a container every call
+    begins anew.
+    """
+    is_iterator = "__next__" in proxy._nbrpc_description_.specials or (
+        "__anext__" in proxy._nbrpc_description_.specials
+    )
+    if not is_iterator:
+        return RemoteIterator(session, proxy)
+    iterator = proxy._nbrpc_stream_
+    if iterator is None:
+        iterator = RemoteIterator(session, _Held(proxy))  # type: ignore[arg-type]
+        object.__setattr__(proxy, "_nbrpc_stream_", iterator)
+    return iterator  # type: ignore[no-any-return]
+
+
+class _Held:
+    """Stands in for a proxy that owns its iterator, so that the two are not a cycle."""
+
+    __slots__ = ("_nbrpc_oid_",)
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._nbrpc_oid_ = proxy._nbrpc_oid_
+
+
+def advance(session: Session, proxy: Proxy) -> Any:
+    """Give the next item of a remote iterator; without read-ahead unless a loop has begun."""
+    iterator = proxy._nbrpc_stream_
+    if iterator is not None:
+        return next(iterator)
+    call = Call(session, session.next_seq())
+    session.send_request(call, Operation.SPECIAL, proxy._nbrpc_oid_, "__next__")
+    try:
+        wait_for(call)
+    except BaseException:
+        session.abandon(call)
+        raise
+    if isinstance(call.reply, messages.Failure):
+        raise session.error_of(call.reply, allow_stop=True)
+    return session.result_of(call)
+
+
+async def _async_items(iterator: RemoteIterator) -> AsyncIterator[Any]:
+    """Iterate without blocking the loop: it waits for chunks on the session's reader."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    call = iterator._call
+    while True:
+        while iterator._position < len(iterator._chunk):
+            iterator._position += 1
+            yield iterator._chunk[iterator._position - 1]
+        if not call.items and not call.done:
+            arrived = asyncio.Event()
+            call.lock = _Bell(lambda: loop.call_soon_threadsafe(arrived.set))  # type: ignore[assignment]
+            iterator._give_credit()
+            iterator._session.ensure_read()
+            if not call.items and not call.done:
+                await arrived.wait()
+            call.lock = None
+        if not iterator._refill():
+            return
+
+
+class _Bell:
+    """Takes the place of a lock: waking rings."""
+
+    __slots__ = ("release",)
+
+    def __init__(self, release: Any) -> None:
+        self.release = release
+
+
+# ---- the producer
+
+
+class Stream:
+    """A stream that this side sends."""
+
+    def __init__(self, session: Session, job: RequestJob, target: Any, credit: int) -> None:
+        self.session = session
+        self.job = job
+        self.iterator: Any = None
+        self.target = target
+        self.credit = credit
+        self.chunk: deque[Any] = deque()
+        self.ended = False
+        self._running = False
+        self._lock = allocate_lock()
+        self._sending = allocate_lock()
+
+    def add_credit(self, amount: int) -> None:
+        """The peer wants more; from the thread that reads."""
+        with self._lock:
+            self.credit += amount
+            if self._running or self.ended:
+                return
+            self._running = True
+        self.session.dispatcher.submit(self)
+
+    def cancel(self) -> None:
+        """The peer wants no more."""
+        with self._lock:
+            was_ended, self.ended = self.ended, True
+            running = self._running
+        if not was_ended and not running:
+            self._finish(Cancelled())
+        elif not was_ended:
+            self.job.canceller = None
+            self.job.cancel()
+
+    def end(self, _error: BaseException) -> None:
+        """The link is lost."""
+        self.ended = True
+
+    def run(self) -> None:
+        """Send items until the credit or the iterator ends; a job."""
+        token = current_job.set(self.job)
+        try:
+            self.job.begin()
+            with self.session.reactor.streaming():
+                self._produce()
+        except BaseException as error:  # noqa: BLE001 - whatever the iterator raises goes to the peer
+            self.job.close()
+            self._finish(error)
+        finally:
+            current_job.reset(token)
+
+    def _produce(self) -> None:
+        if self.iterator is None:
+            self.iterator = iter(self.target)
+        advance_iterator = self.iterator.__next__
+        chunk = self.chunk
+        clock = time.perf_counter
+        corked = self.session.reactor.corked
+        sent = clock()
+        while not self.ended:
+            if self.credit <= 0 and self._pause():
+                return
+            try:
+                item = advance_iterator()
+            except StopIteration:
+                break
+            self.credit -= 1
+            chunk.append(item)
+            if len(chunk) == 1:
+                corked.append(self)  # the monitor sends it, should next() take long
+            elif len(chunk) >= CHUNK or clock() - sent > CHUNK_TIME:
+                self.flush_corked()
+                sent = clock()
+        self.job.close()
+        self._finish(None)
+
+    def _pause(self) -> bool:
+        """Leave the thread until there is credit; False when there is some already."""
+        self.flush_corked()
+        with self._lock:
+            if self.credit > 0:
+                return False
+            self._running = False
+        self.job.close()
+        return True
+
+    def flush_corked(self) -> None:
+        """Send the items that there are; from the job, or from the monitor while it is stuck."""
+        with self._sending:
+            chunk = self.chunk
+            while chunk:
+                items = []
+                while chunk and len(items) < CHUNK:
+                    items.append(chunk.popleft())
+                self._send(items)
+
+    def _send(self, items: list[Any]) -> None:
+        session = self.session
+        seq = self.job.seq
+        boxing = session.boxing
+        if boxing.box_plain(items):
+            session.send(Kind.ITEMS, (seq, items), ordered=True)
+            return
+        draft = Draft(boxing)
+        try:
+            boxed = [boxing.box(item, draft) for item in items]
+        except BaseException:
+            draft.undo()
+            raise
+        try:
+            session.send(Kind.ITEMS, (seq, boxed), draft, ordered=True)
+        except LimitExceeded:
+            if len(items) == 1:
+                raise
+            middle = len(items) // 2
+            self._send(items[:middle])
+            self._send(items[middle:])
+
+    def _finish(self, error: BaseException | None) -> None:
+        """Answer the request, which ends the stream."""
+        self.ended = True
+        self.session.streams.pop(self.job.seq, None)
+        self.job.ordered = True
+        try:
+            self.flush_corked()
+        except Exception as problem:  # noqa: BLE001 - an item that cannot travel is the answer
+            error = error or problem
+        if error is None:
+            self.session.answer(self.job, None)
+        else:
+            if isinstance(error, Cancelled):
+                self.session.close_generator(self.iterator)
+            self.session.answer_failure(self.job, error)
+
+
+def open_stream(session: Session, job: RequestJob) -> Any:
+    """Begin a stream."""
+    credit = job.request.args[0] if job.request.args else 0
+    if type(credit) is not int or not 0 < credit <= 2**31:
+        raise RemoteProtocolError("a stream is asked for without a credit")
+    target = find_target(session, job.request)
+    kind = type(target)
+    session.policy.special(target, "__aiter__" if hasattr(kind, "__aiter__") else "__iter__")
+    if hasattr(kind, "__aiter__"):
+        from nbrpc.session import async_streams
+
+        return async_streams.open_stream(session, job, target, credit)
+    stream = Stream(session, job, target, credit)
+    session.streams[job.seq] = stream
+    job.canceller = stream.cancel
+    stream._running = True
+    job.close()
+    stream.run()
+    return UNANSWERED
+
+
+SESSION_OPERATIONS[Operation.STREAM] = open_stream

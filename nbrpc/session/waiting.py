@@ -1,0 +1,190 @@
+"""A thread that waits for an answer, and what it does meanwhile.
+
+Theory of operation
+-------------------
+A waiting thread does one of two things. Where it can, it takes the session's **reading lock** and
+reads the socket itself: the reply then costs no change of threads. Otherwise it sleeps on a raw
+lock, and whoever reads wakes it. There is never more than one reader.
+
+Meanwhile it runs the requests that the peer makes *inside* the one it waits for (their parent is
+ours), so callbacks nest without further threads. A wait at the top level, not inside a job, also
+runs what the session's dispatcher has queued for such moments, so that a plain script receives its
+events whenever it talks to the connection. A wait inside a job does not: events neither nest nor
+overtake one another.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any
+
+from nbrpc.errors import CallTimeout, ConnectionLost, NbrpcError
+from nbrpc.session import interrupts
+from nbrpc.session.call import Call, current_job
+
+if TYPE_CHECKING:
+    from nbrpc.session.session import Session
+
+__all__ = ["check_nesting", "wait_for"]
+
+READ_SIZE = 64 * 1024
+
+CLOSE_DEADLINE = 0.25
+"""Below so many seconds to the deadline a thread sleeps on its lock, which it can do exactly,
+rather than in the socket, whose tick is 0.1 s."""
+
+LOCK_TICK = 0.1
+"""Seconds of one sleep on a lock on the main thread, after which a held-back interrupt is raised.
+Windows cannot interrupt a longer one."""
+
+
+def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -> None:
+    """Wait until a call is done.
+
+    Parameters
+    ----------
+    deadline
+        On the monotonic clock; None waits for ever.
+    serve
+        Whether queued jobs of the dispatcher may run here.
+
+    Raises
+    ------
+    CallTimeout
+        The deadline passed; the call is as pending as before.
+    KeyboardInterrupt
+        Ctrl-C or Stop; the call is as pending as before.
+    """
+    session = call.session
+    job = current_job.get()
+    dispatcher = session.dispatcher if serve and job is None else None
+    if dispatcher is not None and not dispatcher.serves_waiters():
+        dispatcher = None
+    if job is not None:
+        job.waits_on = call
+    call.waiting = True
+    session.waiters.add(call)
+    if dispatcher is not None:
+        dispatcher.add_waiter(call)
+    try:
+        while True:
+            if call.jobs:
+                run_job(call)
+            if dispatcher is not None and dispatcher.run_queued():
+                call.served()
+            if call.done:
+                return
+            if job is not None:
+                job.check_cancelled()
+            interrupts.check()
+            if deadline is not None and time.monotonic() >= deadline:
+                raise CallTimeout("the result did not come in time")
+            # With several waiting, the reactor reads for all: passing the role on costs more.
+            alone = call.reads_socket and len(session.waiters) == 1
+            if alone and _may_read(session, deadline) and session.reading.acquire(False):
+                _read(session, call, dispatcher)
+            else:
+                session.ensure_read()
+                _sleep(call, deadline, dispatcher)
+    finally:
+        if job is not None:
+            job.waits_on = None
+        call.waiting = False
+        session.waiters.discard(call)
+        if dispatcher is not None:
+            dispatcher.remove_waiter(call)
+        if call.jobs:
+            session.redispatch(call)
+
+
+def _may_read(session: Session, deadline: float | None) -> bool:
+    if session.closed or not session.transport.waitable:
+        return False
+    if deadline is not None and deadline - time.monotonic() < CLOSE_DEADLINE:
+        return False
+    return interrupts.guarded()
+
+
+def _read(session: Session, call: Call, dispatcher: Any) -> None:
+    """Read the socket until there is something for this thread; has the reading lock."""
+    try:
+        receive = session.transport.wait_receive
+        while True:
+            data = receive(READ_SIZE)
+            if data is None:
+                return  # a tick passed: look at deadlines and interrupts
+            session.feed(data)
+            if call.done or call.jobs or (dispatcher is not None and dispatcher.has_jobs()):
+                return
+    except NbrpcError as error:
+        session.lose(error)
+    finally:
+        session.reading.release()
+        if len(session.waiters) > 1:
+            session.ensure_read()
+
+
+@interrupts.open_to
+def _sleep(call: Call, deadline: float | None, dispatcher: Any) -> None:
+    """Sleep until somebody wakes the call."""
+    lock = call.lock
+    if lock is None:
+        lock = allocate_lock()
+        lock.acquire()
+        call.lock = lock
+    # Whoever resolved the call before the lock was there did not wake it.
+    if call.done or call.jobs or (dispatcher is not None and dispatcher.has_jobs()):
+        return
+    remaining = LOCK_TICK
+    if deadline is not None:
+        remaining = max(0.0, min(remaining, deadline - time.monotonic()))
+    lock.acquire(timeout=remaining)
+
+
+def run_job(call: Call) -> None:
+    """Run one request that the peer made inside ours."""
+    jobs = call.jobs
+    assert jobs is not None
+    try:
+        job = jobs.popleft()
+    except IndexError:
+        return
+    job.run()
+
+
+DEEP = 12
+"""Nested jobs from which the room on the stack is looked at before a call."""
+
+FRAMES_PER_CALL = 40
+"""Python frames that must be free for a call within a deeply nested job to fail cleanly."""
+
+
+def check_nesting(depth: int, limit: int) -> None:
+    """Refuse a call for which the stack has no room, before anything is sent.
+
+    Raises
+    ------
+    RecursionError
+        Calls within calls are nested too deeply; the connection is untouched.
+    """
+    if depth > limit:
+        raise RecursionError(f"remote calls are nested more than {limit} deep")
+    if depth > DEEP:
+        try:
+            sys._getframe(sys.getrecursionlimit() - FRAMES_PER_CALL)  # noqa: SLF001
+        except ValueError:
+            return
+        raise RecursionError(
+            f"remote calls are nested {depth} deep, and the stack has no room for more; "
+            "sys.setrecursionlimit gives it some"
+        )
+
+
+def lost(session: Session) -> ConnectionLost:
+    """Give a fresh error for a dead session, chained to what ended it."""
+    cause = session.lost_because
+    error = ConnectionLost(str(cause) if cause else f"the connection to {session.name} is closed")
+    error.__cause__ = cause
+    return error

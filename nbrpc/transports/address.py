@@ -1,0 +1,177 @@
+"""Where a server is: addresses and the URLs that spell them.
+
+Parsing is pure: no name is looked up and no file is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+__all__ = ["DEFAULT_PORT", "Address", "join_host_port", "parse"]
+
+DEFAULT_PORT = 18861
+"""The port of a service when a URL names none."""
+
+LARGEST_PORT = 65535
+LATER_SCHEMES = frozenset({"nbrpcs", "ssh", "ws", "wss", "rpyc", "rpyc5", "rpyc6", "http", "https"})
+
+
+def join_host_port(host: str, port: int | None) -> str:
+    """Write a host and a port as one word, with an IPv6 address in brackets."""
+    written = f"[{host}]" if ":" in host else host
+    return written if port is None else f"{written}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The place of a server, and the token for it if one is known.
+
+    Parameters
+    ----------
+    scheme
+        ``nbrpc`` (TCP: host and port) or ``unix`` (path).
+    token
+        A secret: it is in neither `repr` nor `str`, only in `url_with_token`.
+    """
+
+    scheme: str
+    host: str | None = None
+    port: int | None = None
+    path: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def tcp(cls, host: str, port: int, token: str | None = None) -> Address:
+        """Make the address of a TCP server; the host may stand in brackets."""
+        return cls("nbrpc", host=host.removeprefix("[").removesuffix("]"), port=port, token=token)
+
+    @classmethod
+    def unix(cls, path: str, token: str | None = None) -> Address:
+        """Make the address of a server on a Unix socket."""
+        return cls("unix", path=path, token=token)
+
+    @property
+    def name(self) -> str:
+        """The address in few characters, for people."""
+        if self.path is not None:
+            return self.path
+        return join_host_port(self.host or "", self.port)
+
+    @property
+    def url(self) -> str:
+        """The URL, without the token."""
+        if self.path is None:
+            return f"{self.scheme}://{self.name}"
+        from urllib.parse import quote
+
+        return f"{self.scheme}://{quote(self.path)}"
+
+    @property
+    def url_with_token(self) -> str:
+        """The URL with the token in it: a secret, for copying only."""
+        if self.token is None:
+            return self.url
+        from urllib.parse import quote
+
+        slash = "/" if self.path is None else ""
+        return f"{self.url}{slash}?token={quote(self.token, safe='')}"
+
+    def with_token(self, token: str | None) -> Address:
+        """Give the same place with another token."""
+        return replace(self, token=token)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def parse(url: str) -> Address:
+    """Read ``nbrpc://host:port/?token=...``, ``unix:///path`` or a plain ``host:port``.
+
+    Raises
+    ------
+    ValueError
+        It is none of these; the message says why, and never shows a token.
+    """
+    text = url.strip()
+    if "://" not in text:
+        text = f"nbrpc://{text}"
+        if not _has_port(text):
+            raise ValueError(
+                f"{_shown(url)} is not an address: write host:port, or a URL like "
+                f"nbrpc://localhost:{DEFAULT_PORT}"
+            )
+    scheme = text.partition("://")[0].lower()
+    if scheme in LATER_SCHEMES:
+        raise ValueError(f"{scheme}:// is not available yet: use nbrpc://host:port or unix:///path")
+    if scheme not in ("nbrpc", "unix"):
+        raise ValueError(
+            f"{_shown(url)} has an unknown scheme: use nbrpc://host:port or unix:///path"
+        )
+    return _parse_unix(text) if scheme == "unix" else _parse_tcp(text)
+
+
+def _has_port(text: str) -> bool:
+    place = text.partition("://")[2].partition("/")[0].partition("?")[0]
+    return place.rpartition("]")[2].count(":") == 1
+
+
+def _shown(url: str) -> str:
+    """Give a URL as it may be shown: without its query and user part, where secrets stand."""
+    return repr(url.strip().partition("?")[0].partition("#")[0].rpartition("@")[2][:200])
+
+
+def _parse_unix(text: str) -> Address:
+    from urllib.parse import unquote
+
+    rest, _, query = text.partition("://")[2].partition("?")
+    if not rest.startswith("/"):
+        raise ValueError(
+            f"{_shown(text)} has no absolute path: write unix:///folder/name, with three slashes"
+        )
+    path = unquote(rest)
+    if "\0" in path:
+        raise ValueError(f"{_shown(text)} has a null byte in its path")
+    return Address.unix(path, _token(query, text))
+
+
+def _parse_tcp(text: str) -> Address:
+    from urllib.parse import urlsplit
+
+    # urlsplit is told neither the token nor anything else that its messages might repeat.
+    place, _, query = text.partition("?")
+    try:
+        parts = urlsplit(place)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(
+            f"{_shown(text)} has no valid host and port: a port is a number from 1 to "
+            f"{LARGEST_PORT}, an IPv6 address stands in brackets"
+        ) from None
+    if parts.username is not None or parts.path not in ("", "/") or parts.fragment:
+        raise ValueError(
+            f"{_shown(text)} has parts that mean nothing here: write nbrpc://host:port/?token=TOKEN"
+        )
+    if not host or any(character.isspace() for character in host):
+        raise ValueError(f"{_shown(text)} names no host: write nbrpc://host:port")
+    if port == 0:
+        raise ValueError(f"{_shown(text)} has port 0, which no server listens on")
+    return Address.tcp(host, DEFAULT_PORT if port is None else port, _token(query, text))
+
+
+def _token(query: str, text: str) -> str | None:
+    from urllib.parse import parse_qsl
+
+    token: str | None = None
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "fingerprint":
+            raise ValueError(
+                f"{_shown(text)} has a fingerprint, but TLS is not available yet: leave it out"
+            )
+        if name != "token":
+            raise ValueError(f"{_shown(text)} has the unknown parameter {name[:50]!r}")
+        if not value:
+            raise ValueError(f"{_shown(text)} has an empty token: copy the whole URL")
+        if token is not None:
+            raise ValueError(f"{_shown(text)} has two tokens: keep one")
+        token = value
+    return token
