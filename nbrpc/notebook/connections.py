@@ -117,7 +117,7 @@ def find(target: str) -> str:
         return target if ":" in target else f"127.0.0.1:{target}"
     info = connection_file.find_by_name(target)
     if info is None:
-        raise ConnectFailed(f"no running server of yours is called {target}: {_what_runs()}")
+        raise ConnectFailed(f"no running server of yours is called {target}; {_what_runs()}")
     return info.url
 
 
@@ -129,13 +129,11 @@ def _only_server() -> str:
         raise ConnectFailed(
             "no server of yours is running: start one with `nbrpc serve`, or give a URL"
         )
-    raise ConnectFailed(
-        f"several servers of yours are running, give the name of one: {_what_runs()}"
-    )
+    raise ConnectFailed(f"which of your servers? Give the name of one; {_what_runs()}")
 
 
 def _what_runs() -> str:
     servers = connection_file.running()
     if not servers:
-        return "none is running; start one with `nbrpc serve`"
-    return ", ".join(f"{info.name} ({info.url})" for info in servers)
+        return "none is running: start one with `nbrpc serve`"
+    return "running: " + ", ".join(f"{info.name} ({info.url})" for info in servers)

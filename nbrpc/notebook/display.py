@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from nbrpc.errors import CallTimeout, NbrpcError, RemoteError
+from nbrpc.errors import CallTimeout, ConnectionLost, NbrpcError, RemoteError
 from nbrpc.notebook import page
 from nbrpc.notebook.tracebacks import clean
-from nbrpc.objects.proxy import is_proxy
+from nbrpc.objects.proxy import is_proxy, target_of
 from nbrpc.objects.text import printable, shorten
+from nbrpc.protocol.messages import Operation
 
 __all__ = [
     "ResultViews",
@@ -267,9 +268,13 @@ def latency(connection: Any) -> str:
 
 def proxy_bundle(proxy: Any) -> dict[str, str]:
     """Give what a proxy displays as, in one round trip; a text that says so when it is gone."""
-    from nbrpc.session.calls import display_bundle
-
+    target = target_of(proxy)
+    if target is None:
+        return {}
+    session, oid, path = target
     try:
-        return admitted(display_bundle(proxy))
+        return admitted(session.request(Operation.DISPLAY, oid, path))
+    except ConnectionLost:
+        return {"text/plain": repr(proxy)}  # which then asks nobody
     except NbrpcError as error:
         return {"text/plain": printable(f"<remote object that cannot be shown: {error}>")}

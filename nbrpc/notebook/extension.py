@@ -48,7 +48,8 @@ class Extension:
         self._magics = RpcMagics(shell, self)
         shell.register_magics(self._magics)
         call = f'get_ipython().magics_manager.registry["{RpcMagics.__name__}"].remote_cell_async'
-        self._rewrite = rewriter(call, lambda: bool(shell.autoawait))
+        self._in_cell = False
+        self._rewrite = rewriter(call, self._may_await)
         # After IPython's own, which remove empty lines, indentation and prompts above it.
         shell.input_transformer_manager.cleanup_transforms.append(self._rewrite)
         shell.events.register("pre_run_cell", self._before_cell)
@@ -80,27 +81,28 @@ class Extension:
         if self._loop is not None:
             self._loop.call_later(seconds, function)
 
-    def when_ready(self, result: Any, function: Callable[[Any], object]) -> None:
-        """Call a function with the value of a result, on the loop, once it is there."""
-
-        def ended(_: Any) -> None:
-            if not result.error:
-                self.call_soon(lambda: void(function(result.value)))
-
-        result.add_callback(ended)
-
     # -- hooks -----------------------------------------------------------------------------------
 
+    def _may_await(self) -> bool:
+        """Whether a cell that is about to begin may await.
+
+        Source that a running cell hands to IPython (%%time, run_cell) may not, and in a terminal
+        Ctrl-C does not cancel what awaits.
+        """
+        has_kernel = getattr(self._shell, "kernel", None) is not None
+        return has_kernel and bool(self._shell.autoawait) and not self._in_cell
+
     def _before_cell(self, _: Any) -> None:
+        self._in_cell = True
         self.start()
         interrupts.install()  # a kernel sets its own handler for every cell
 
     def _after_cell(self, _: Any) -> None:
+        self._in_cell = False
         self.views.settle()
 
     def _register_formatters(self) -> list[tuple[Any, type]]:
         from nbrpc.client import Connection
-
         from nbrpc.objects.proxy import Member, Proxy
         from nbrpc.session.result import AsyncResult
 
@@ -149,7 +151,3 @@ class Extension:
         manager.registry.pop(RpcMagics.__name__, None)
         if self._loop is not None:
             self._loop.close()
-
-
-def void(_: object) -> None:
-    """Give nothing back."""

@@ -11,7 +11,7 @@ from nbrpc.notebook.tracebacks import without_package
 
 __all__ = ["Handlers"]
 
-INTERVAL = 0.25
+INTERVAL = 1.0
 """Seconds between two updates of a count of errors."""
 
 

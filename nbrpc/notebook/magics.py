@@ -18,9 +18,9 @@ from IPython.display import display
 from nbrpc.errors import NbrpcError
 from nbrpc.notebook import page, remote_cell
 from nbrpc.notebook.connections import NoConnection
-from nbrpc.notebook.display import connection_bundle, latency
+from nbrpc.notebook.display import connection_bundle, error_of, latency
 from nbrpc.notebook.remote_cell import Player
-from nbrpc.notebook.tracebacks import brief
+from nbrpc.notebook.tracebacks import brief, presentable
 
 if TYPE_CHECKING:
     from nbrpc.notebook.extension import Extension
@@ -190,6 +190,9 @@ class RpcMagics(Magics):
         result = allowed(self._connections.get()).evaluate(line.strip())
         player = Player(self._shell, result)
         remote_cell.wait([player])
+        error = error_of(result)
+        if error is not None:
+            raise presentable(error)
         return result.value
 
     @line_magic
@@ -265,7 +268,7 @@ class RpcMagics(Magics):
             raise UsageError("-a runs on one connection at a time")
         (player,) = players.values()
         if arguments.pull:
-            self._extension.when_ready(player.result, self._shell.user_ns.update)
+            remote_cell.bind_when_ready(player.result, self._shell.user_ns)
         if name:
             self._shell.user_ns[name] = player.result
         return player.result

@@ -18,9 +18,18 @@ from typing import Any
 
 from nbrpc.errors import CallTimeout
 from nbrpc.notebook.display import admitted, error_of, result_has_ended
-from nbrpc.notebook.tracebacks import Interrupted, brief, clean, unfinished
+from nbrpc.notebook.tracebacks import Interrupted, clean, presentable, unfinished
 
-__all__ = ["MAGIC", "Player", "finish", "rewriter", "wait", "wait_async", "wait_ended"]
+__all__ = [
+    "MAGIC",
+    "Player",
+    "bind_when_ready",
+    "finish",
+    "rewriter",
+    "wait",
+    "wait_async",
+    "wait_ended",
+]
 
 MAGIC = "%%remote"
 
@@ -190,10 +199,23 @@ def finish(shell: Any, players: dict[str, Player]) -> None:
         for name in names:
             shell.user_ns[name] = {where: values[name] for where, values in pulled.items()}
     if failed:
-        (name, error), *others = failed.items()
-        for other, another in others:
-            error.add_note(f"on {other}: {type(another).__name__}")
-        raise brief(error)
+        error = next(iter(failed.values()))
+        for name, other in list(failed.items())[1:]:
+            said = clean(str(other)).partition("\n")[0]
+            sys.stderr.write(f"[{name}] {type(other).__name__}: {said}\n")
+        raise presentable(error)
+
+
+def bind_when_ready(result: Any, namespace: dict[str, Any]) -> None:
+    """Bind what a cell brings back, as soon as it is there: whoever awaits the cell finds it."""
+
+    def look(_: Any) -> None:
+        if result_has_ended(result):
+            result.unobserve(look)
+            if result.state == "ready":
+                namespace.update(result.value)
+
+    result.observe_end(look)
 
 
 def rewriter(call: str, enabled: Callable[[], bool]) -> Callable[[list[str]], list[str]]:

@@ -14,7 +14,16 @@ from typing import Any
 from nbrpc.errors import NbrpcError, RemoteError
 from nbrpc.objects.text import printable
 
-__all__ = ["Interrupted", "brief", "clean", "install", "uninstall"]
+__all__ = [
+    "Interrupted",
+    "brief",
+    "clean",
+    "install",
+    "presentable",
+    "unfinished",
+    "uninstall",
+    "without_package",
+]
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -38,6 +47,40 @@ def brief(error: BaseException) -> BaseException:
     """Mark an exception to be shown without local frames: it came out of a magic."""
     setattr(error, BRIEF, True)
     return error
+
+
+class RemoteSyntaxError(RemoteError):
+    """Stands for a SyntaxError of a remote cell."""
+
+
+class RemoteGroup(RemoteError):
+    """Stands for an exception group of a remote cell."""
+
+
+STAND_INS: dict[type[BaseException], type[RemoteError]] = {
+    SyntaxError: RemoteSyntaxError,
+    BaseExceptionGroup: RemoteGroup,
+}
+"""For what IPython shows in its own way, with all frames of ours and without the remote ones."""
+
+for _kind, _stand_in in STAND_INS.items():
+    _stand_in.__name__ = _stand_in.__qualname__ = _kind.__name__.removeprefix("Base")
+
+
+def presentable(error: BaseException) -> BaseException:
+    """Make what a remote cell raised fit to be raised by the local cell, with the remote frames.
+
+    It is the exception itself wherever IPython asks that for its rendering.
+    """
+    for kind, stand_in in STAND_INS.items():
+        if isinstance(error, kind) and isinstance(error, RemoteError):
+            substitute = stand_in(*error.args)
+            substitute.type_name, substitute.remote_traceback = (
+                error.type_name,
+                error.remote_traceback,
+            )
+            return brief(substitute)
+    return brief(error)
 
 
 def clean(text: str) -> str:
@@ -65,11 +108,17 @@ def uninstall() -> None:
 def _render(error: NbrpcError) -> list[str]:
     from IPython.core.getipython import get_ipython
 
-    shell: Any = get_ipython()  # type: ignore[no-untyped-call]
+    shell: Any = get_ipython()
     traceback = without_package(error.__traceback__)
     if traceback is None or shell is None or getattr(error, BRIEF, False):
         return _render_briefly(error)
-    lines = shell.InteractiveTB.structured_traceback(type(error), error, traceback)
+    cause = error.__cause__
+    try:
+        if isinstance(cause, NbrpcError) and str(cause) == str(error):
+            error.__cause__ = None  # every waiter gets an error of its own for one lost connection
+        lines = shell.InteractiveTB.structured_traceback(type(error), error, traceback)
+    finally:
+        error.__cause__ = cause
     return [clean(line) for line in lines]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from types import CodeType, FrameType, ModuleType, TracebackType
+from types import CodeType, FrameType, GetSetDescriptorType, MethodType, ModuleType, TracebackType
 from typing import Any, Final
 
 from nbrpc.errors import AccessDenied
@@ -111,9 +111,11 @@ class _Shape:
 
     __slots__ = (
         "borne",
+        "calls",
         "cls",
         "deleter",
         "dictionary",
+        "quick_dictionary",
         "dynamic",
         "getter",
         "hidden",
@@ -148,6 +150,9 @@ class _Shape:
         if metaclass is not None:
             inherited = {name for base in lineage(metaclass) for name in namespace(base)}
             self.hidden |= inherited - {name for base in lineage(cls) for name in namespace(base)}
+        self.calls: dict[str, tuple[str, bool, bool, bool]] = {}
+        """Methods that were called: real name, whether results are copied, whether interruptible,
+        and whether that is so only of objects without an attribute of the plain name."""
         self.reads: dict[str, str] = {}
         """Names that the class alone decides; its members bound their number."""
         self.twins: dict[str, str] = {}
@@ -155,6 +160,8 @@ class _Shape:
         self.borne: dict[str, str] = {}
         """Names about which the class says nothing, for objects that have the real one."""
         self.dictionary = MISSING if issubclass(owner, type) else find(cls, "__dict__")
+        is_usual = type(self.dictionary) is GetSetDescriptorType
+        self.quick_dictionary: Any = self.dictionary.__get__ if is_usual else None  # type: ignore[attr-defined]
 
     def remembered(self, name: str, real: str, right: Right) -> str:
         """Note what was decided for an object that has the attribute, and give it back."""
@@ -164,6 +171,10 @@ class _Shape:
 
     def own(self, obj: object) -> Mapping[str, object]:
         """Give the instance dictionary of an object of this class; a class has none."""
+        if self.quick_dictionary is not None:
+            entries = self.quick_dictionary(obj)
+            if type(entries) is dict:
+                return entries
         return dictionary_of(self.dictionary, obj)
 
 
@@ -237,6 +248,28 @@ class Policy:
                 name=name,
             )
         return value
+
+    def method(self, obj: object, name: str) -> tuple[Any, bool, bool]:
+        """Give a method as `read` does, whether its results are copied, and whether a cancel may
+        break it off.
+
+        Raises
+        ------
+        AccessDenied
+            The peer may not reach it.
+        """
+        shape = self._shapes.get(id(type(obj))) or self._shape_of(obj)
+        known = shape.calls.get(name)
+        if known is not None and not (known[3] and name in shape.own(obj)):
+            return getattr(obj, known[0]), known[1], known[2]
+        function = self.read(obj, name)
+        cls = type(obj)
+        by_value = is_by_value(function) or getattr(cls, "__nbrpc_by_value__", False) is True
+        interruptible = getattr(cls, "__nbrpc_interruptible__", True) is not False
+        real = shape.reads.get(name) or shape.twins.get(name)
+        if real and shape.getter is MISSING and not shape.is_metaclass and type(function) is MethodType:
+            shape.calls[name] = (real, by_value, interruptible, name not in shape.reads)
+        return function, by_value, interruptible
 
     def write(self, obj: object, name: str, value: object) -> None:
         """Set an attribute for the peer.

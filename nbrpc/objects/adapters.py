@@ -13,12 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 from nbrpc.errors import NotSendable, RemoteProtocolError
+from nbrpc.objects import arrow
 from nbrpc.protocol.codec import Array, Table
 
 __all__ = ["box_array", "box_scalar", "box_table", "unbox_array", "unbox_table"]
 
 DTYPE = re.compile(r"[<>|=][biufcSUMm?]\d{1,9}(\[\w{1,20}\])?")
 """What `numpy.dtype.str` gives for dtypes whose elements are plain bytes."""
+
+MAX_DIMENSIONS = 64
+"""numpy's own limit; the product of more sizes could take minutes."""
 
 
 def box_scalar(value: Any) -> Array | None:
@@ -28,9 +32,7 @@ def box_scalar(value: Any) -> Array | None:
         return None
     if type(value).__module__ != "numpy" or not DTYPE.fullmatch(value.dtype.str):
         return None
-    # A scalar is small: its bytes travel inside the message, as latin-1 text of the dtype field's
-    # neighbour would be obscure, so the index -1 says that they follow the shape.
-    return Array(value.dtype.str, list(value.tobytes()), -1)
+    return Array(value.dtype.str, None, -1, value.tobytes())
 
 
 def box_array(value: Any, attach: Callable[[memoryview], int]) -> Array | None:
@@ -44,13 +46,18 @@ def box_array(value: Any, attach: Callable[[memoryview], int]) -> Array | None:
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.ndarray):
         return None
-    if isinstance(value, numpy.ma.MaskedArray) or not DTYPE.fullmatch(value.dtype.str):
+    dtype = value.dtype
+    if (
+        isinstance(value, numpy.ma.MaskedArray)
+        or not DTYPE.fullmatch(dtype.str)
+        or not dtype.itemsize
+    ):
         raise NotSendable(
-            f"an array of dtype {value.dtype} cannot travel by value; convert it to numbers, "
+            f"an array of dtype {dtype} cannot travel by value; convert it to numbers, "
             "fixed-width text or dates"
         )
-    flat = numpy.ascontiguousarray(value).reshape(-1).view(numpy.uint8)
-    return Array(value.dtype.str, list(value.shape), attach(memoryview(flat)))
+    flat = numpy.ascontiguousarray(value).reshape(-1)
+    return Array(dtype.str, list(value.shape), attach(memoryview(flat.view(numpy.uint8))))
 
 
 def unbox_array(box: Array, buffer: Callable[[int], memoryview]) -> object:
@@ -69,42 +76,38 @@ def unbox_array(box: Array, buffer: Callable[[int], memoryview]) -> object:
     try:
         dtype = numpy.dtype(box.dtype)
         shape = box.shape or []
-        if box.index < 0:
-            return numpy.frombuffer(bytes(shape), dtype)[0]
-        data = buffer(box.index)
-        if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != data.nbytes:
+        data = memoryview(box.data) if box.shape is None else buffer(box.index)
+        if len(shape) > MAX_DIMENSIONS or any(size < 0 for size in shape):
+            raise RemoteProtocolError("an array has a shape that is none")
+        if math.prod(shape) * dtype.itemsize != data.nbytes:
             raise RemoteProtocolError("the shape of an array does not fit its data")
-        return numpy.frombuffer(data, dtype).reshape(shape)
+        if not dtype.itemsize:
+            return _empty_text(dtype, box)
+        array = numpy.frombuffer(data, dtype).reshape(shape)
+        return array[()] if box.shape is None else array
     except (TypeError, ValueError, IndexError) as error:
         raise RemoteProtocolError(f"an array cannot be read: {error}") from None
 
 
+def _empty_text(dtype: Any, box: Array) -> object:
+    """Give ``numpy.str_("")`` or ``numpy.bytes_(b"")``, of which frombuffer makes none."""
+    if box.shape is not None:
+        raise RemoteProtocolError("an array has elements of no size")
+    return dtype.type()
+
+
 def box_table(value: Any, attach: Callable[[memoryview], int]) -> Table | None:
     """Box a table of pandas, polars or pyarrow, or give None for anything else."""
-    kind, table = _as_arrow(value)
-    if kind is None:
-        return None
-    pyarrow = _import("pyarrow", "a table")
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return Table(kind, attach(memoryview(sink.getvalue())))
-
-
-def _as_arrow(value: Any) -> tuple[str | None, Any]:
-    """Give the kind of a table and the same as an Arrow table."""
-    pandas, polars, pyarrow = (sys.modules.get(name) for name in ("pandas", "polars", "pyarrow"))
     try:
-        if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series)):
-            arrow = _import("pyarrow", "a pandas table")
-            if isinstance(value, pandas.Series):
-                name = "" if value.name is None else value.name
-                return "series", arrow.Table.from_pandas(value.to_frame(name))
-            return "pandas", arrow.Table.from_pandas(value)
-        if polars is not None and isinstance(value, polars.DataFrame):
-            return "polars", value.to_arrow()
-        if pyarrow is not None and isinstance(value, pyarrow.Table):
-            return "arrow", value
+        kind, table = _as_arrow(value)
+        if kind is None:
+            return None
+        pyarrow = _import("pyarrow", "a table")
+        sink = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        data = sink.getvalue()
+        arrow.check(table, data.size)
     except NotSendable:
         raise
     except Exception as error:
@@ -112,6 +115,22 @@ def _as_arrow(value: Any) -> tuple[str | None, Any]:
             f"a {type(value).__name__} cannot travel as an Arrow table: {error}; convert its "
             "columns to numbers, text or dates"
         ) from error
+    return Table(kind, attach(memoryview(data)))
+
+
+def _as_arrow(value: Any) -> tuple[str | None, Any]:
+    """Give the kind of a table and the same as an Arrow table."""
+    pandas, polars, pyarrow = (sys.modules.get(name) for name in ("pandas", "polars", "pyarrow"))
+    if pandas is not None and isinstance(value, pandas.Series):
+        kind = "nameless" if value.name is None else "series"
+        frame = value.to_frame("" if value.name is None else value.name)
+        return kind, _import("pyarrow", "a pandas series").Table.from_pandas(frame)
+    if pandas is not None and isinstance(value, pandas.DataFrame):
+        return "pandas", _import("pyarrow", "a pandas table").Table.from_pandas(value)
+    if polars is not None and isinstance(value, polars.DataFrame):
+        return "polars", value.to_arrow()
+    if pyarrow is not None and isinstance(value, pyarrow.Table):
+        return "arrow", value
     return None, None
 
 
@@ -121,29 +140,40 @@ def unbox_table(box: Table, buffer: Callable[[int], memoryview]) -> object:
     Raises
     ------
     RemoteProtocolError
-        The data is no Arrow stream.
+        The data is no Arrow stream, or one that an honest peer does not send.
     NotSendable
         The library that it needs is not installed here.
     """
+    convert = TABLES.get(box.kind)
+    if convert is None:
+        raise RemoteProtocolError(f"a table of kind {box.kind[:40]!r} arrived")
     pyarrow = _import("pyarrow", "a table")
+    data = buffer(box.index)
     try:
-        table = pyarrow.ipc.open_stream(pyarrow.py_buffer(buffer(box.index))).read_all()
+        return convert(arrow.read(pyarrow, data))
+    except NotSendable:
+        raise
     except Exception as error:
         raise RemoteProtocolError(f"a table cannot be read: {error}") from None
-    if box.kind == "arrow":
-        return table
-    if box.kind == "polars":
-        return _import("polars", "a polars table").from_arrow(table)
-    if box.kind not in {"pandas", "series"}:
-        raise RemoteProtocolError(f"a table of kind {box.kind[:40]!r} arrived")
+
+
+def _pandas_frame(table: Any) -> Any:
     _import("pandas", "a pandas table")
-    frame = table.to_pandas()
-    if box.kind == "pandas":
-        return frame
-    series = frame.iloc[:, 0]
-    if series.name == "":
-        series.name = None
-    return series
+    return table.to_pandas()
+
+
+def _pandas_series(table: Any) -> Any:
+    return _pandas_frame(table).iloc[:, 0]
+
+
+TABLES: dict[str, Callable[[Any], Any]] = {
+    "arrow": lambda table: table,
+    "nameless": lambda table: _pandas_series(table).rename(None),
+    "pandas": _pandas_frame,
+    "polars": lambda table: _import("polars", "a polars table").DataFrame(table),
+    "series": _pandas_series,
+}
+"""From the kind of a table on the wire to the function that makes it of an Arrow table."""
 
 
 def _import(module: str, what: str) -> Any:

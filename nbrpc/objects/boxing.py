@@ -3,7 +3,7 @@
 By value: what never changes (numbers, text, bytes, tuples, dates, ...), and what the user asked to
 copy. By reference: all else; the peer gets a proxy. ``nbrpc.by_value`` and its kin choose the deep
 form, in which containers, arrays and tables are copied and anything else is refused with the path
-to it.
+to it. How the peer reads them is in ``unboxing``.
 
 Nothing here blocks or calls user code, save for the adapters' libraries in the deep form.
 """
@@ -11,16 +11,19 @@ Nothing here blocks or calls user code, save for the adapters' libraries in the 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
+from io import BytesIO
 from types import NoneType
 from typing import Any
 
-from nbrpc.errors import LimitExceeded, NotSendable, RemoteProtocolError
+from nbrpc.errors import NotSendable, RemoteProtocolError
 from nbrpc.objects import adapters, values
 from nbrpc.objects.access import Policy
 from nbrpc.objects.describe import describe, description_key
+from nbrpc.objects.draft import ByReference, ByValue, Draft, by_value
 from nbrpc.objects.refs import Exports, Imports
+from nbrpc.objects.unboxing import Reader
 from nbrpc.options import Limits
 from nbrpc.protocol import codec
 from nbrpc.protocol.codec import MAX_INT, MIN_INT, Box, Description, Value
@@ -38,62 +41,7 @@ PACK_FROM = 256
 
 UNKNOWN = Description("builtins", "object", "instance", {}, (), None, "")
 
-HASHABLE_VALUES = frozenset({NoneType, bool, int, float, complex, str, bytes, tuple, frozenset})
-
-
-class ByValue:
-    """An argument or result that is to be copied; made by `by_value`."""
-
-    __slots__ = ("obj",)
-
-    def __init__(self, obj: object) -> None:
-        self.obj = obj
-
-
-class ByReference:
-    """A result that is to travel by reference, whatever it is."""
-
-    __slots__ = ("obj",)
-
-    def __init__(self, obj: object) -> None:
-        self.obj = obj
-
-
-def by_value(obj: object) -> Any:
-    """Mark an argument or a result so that it travels as a copy.
-
-    Containers, numpy arrays, pandas, polars and Arrow tables and registered classes can be copied;
-    anything else inside raises `NotSendable` with the path to it, when it is sent.
-    """
-    return obj if isinstance(obj, ByValue) else ByValue(obj)
-
-
-class Draft:
-    """What a message in the making carries beside its body, and what to undo if it is not sent."""
-
-    __slots__ = ("boxing", "buffers", "described", "lent")
-
-    def __init__(self, boxing: Boxing) -> None:
-        self.boxing = boxing
-        self.buffers: list[memoryview] = []
-        self.lent: list[int] = []
-        self.described: list[object] = []
-
-    def attach(self, data: Any) -> int:
-        """Add an out-of-band buffer and give its number."""
-        self.buffers.append(memoryview(data).cast("B"))
-        return len(self.buffers) - 1
-
-    def sent(self) -> None:
-        """Note that the message is on its way ahead of all later ones."""
-        for key in self.described:
-            self.boxing.known.add(key)
-
-    def undo(self) -> None:
-        """Take back the references of a message that will not be sent."""
-        with self.boxing.guard:
-            dropped = [self.boxing.exports.release(oid, 1) for oid in self.lent]
-        dropped.clear()
+PLAIN_KEYS = frozenset({NoneType, bool, int, float, complex, str, bytes})
 
 
 class Boxing:
@@ -150,7 +98,7 @@ class Boxing:
                 return False
         return True
 
-    def box(self, obj: object, draft: Draft) -> Value:
+    def box(self, obj: object, draft: Draft, depth: int = 0) -> Value:
         """Box an object for the peer: by value what never changes, else by reference.
 
         Raises
@@ -170,28 +118,42 @@ class Boxing:
         home = self._home(obj)
         if home is not None:
             return codec.Home(*home)
-        return self._box_other(obj, draft)
+        return self._box_other(obj, draft, depth)
 
-    def _box_other(self, obj: object, draft: Draft) -> Value:
+    def _box_other(self, obj: Any, draft: Draft, depth: int) -> Value:
         kind = type(obj)
         if kind is ByValue:
-            return self.box_deep(obj.obj, draft)  # type: ignore[attr-defined]
+            return self.box_deep(obj.obj, draft, depth)
         if kind is ByReference:
-            return self.box_reference(obj.obj, draft)  # type: ignore[attr-defined]
+            return self.box_reference(obj.obj, draft)
         if kind is tuple:
-            return codec.Tuple([self.box(item, draft) for item in obj])  # type: ignore[attr-defined]
-        if kind is frozenset and all(type(item) in HASHABLE_VALUES for item in obj):  # type: ignore[attr-defined]
-            return codec.Frozen([self.box(item, draft) for item in obj])  # type: ignore[attr-defined]
-        scalar = values.scalar_text(obj)
+            self._check_depth(obj, depth)
+            draft.count(len(obj))
+            return codec.Tuple([self.box(item, draft, depth + 1) for item in obj])
+        if kind is slice:
+            self._check_depth(obj, depth)
+            return codec.Slice("s", *(self.box(part, draft, depth + 1) for part in _parts(obj)))
+        if kind is frozenset and _is_plain_key(obj, self.limits.depth - depth):
+            draft.count_keys(obj)
+            return codec.Frozen([self.box(item, draft, depth + 1) for item in obj])
+        scalar = values.box_scalar(obj)
         if scalar is not None:
-            return codec.Scalar(*scalar)
+            return scalar
         name = values.registered_name(kind)
         if name is not None and values.is_frozen(kind):
-            return codec.Registered(name, [self.box(item, draft) for item in values.fields_of(obj)])
+            self._check_depth(obj, depth)
+            fields = values.fields_of(obj)
+            return codec.Registered(name, [self.box(item, draft, depth + 1) for item in fields])
         number = adapters.box_scalar(obj)
         if number is not None:
             return number
         return self.box_reference(obj, draft)
+
+    def _check_depth(self, obj: object, depth: int) -> None:
+        if depth >= self.limits.depth:
+            raise _Refused(
+                f"is nested deeper than {self.limits.depth} levels, or contains itself", obj
+            )
 
     def box_reference(self, obj: object, draft: Draft) -> codec.Ref:
         """Lend an object to the peer."""
@@ -221,10 +183,7 @@ class Boxing:
         writer = WRITERS.get(kind)
         if writer is not None:
             return writer(self, obj, draft)
-        if depth >= self.limits.depth:
-            raise _Refused(
-                f"is nested deeper than {self.limits.depth} levels, or contains itself", obj
-            )
+        self._check_depth(obj, depth)
         if kind is ByValue:
             return self.box_deep(obj.obj, draft, depth)  # type: ignore[attr-defined]
         if kind is list or kind is tuple:
@@ -232,18 +191,17 @@ class Boxing:
         if kind is dict:
             return self._deep_dict(obj, draft, depth + 1)  # type: ignore[arg-type]
         if kind is set or kind is frozenset:
-            items = [_step(self, item, draft, depth + 1, "{...}") for item in obj]  # type: ignore[attr-defined]
+            items = self._deep_keys(obj, draft, depth + 1, "{...}")  # type: ignore[arg-type]
             return codec.Set(items) if kind is set else codec.Frozen(items)
+        if kind is slice:
+            parts = (_step(self, part, draft, depth + 1, "[:]") for part in _parts(obj))
+            return codec.Slice("s", *parts)
         if kind is bytearray:
             return _write_bytes(self, obj, draft)
         return self._deep_other(obj, draft, depth)
 
     def _deep_items(self, obj: list[Any] | tuple[Any, ...], draft: Draft, depth: int) -> Value:
-        if len(obj) > self.limits.elements:
-            raise LimitExceeded(
-                f"a {type(obj).__name__} of {len(obj):,} items exceeds the {self.limits.elements:,} "
-                "that one message may carry; send an array, or raise Limits.elements"
-            )
+        draft.count(len(obj))
         kinds = set(map(type, obj))
         if len(obj) >= PACK_FROM and type(obj) is list and len(kinds) == 1:
             packed = _pack(obj, kinds, draft)
@@ -256,29 +214,42 @@ class Boxing:
 
     def _deep_dict(self, obj: dict[Any, Any], draft: Draft, depth: int) -> Value:
         if set(map(type, obj)) <= {str} and all(map(str.isascii, obj)):
+            draft.count(len(obj))
             if set(map(type, obj.values())) <= AS_THEY_ARE:
                 return codec.Map(obj)
             return codec.Map(
                 {key: _step(self, item, draft, depth, f"[{key!r}]") for key, item in obj.items()}
             )
         return codec.Pairs(
-            [_step(self, key, draft, depth, ".keys()") for key in obj],
+            self._deep_keys(obj, draft, depth, ".keys()"),
             [_step(self, item, draft, depth, f"[{key!r:.50}]") for key, item in obj.items()],
         )
+
+    def _deep_keys(
+        self, keys: Collection[object], draft: Draft, depth: int, step: str
+    ) -> list[Value]:
+        draft.count_keys(keys)
+        draft.hashing += 1
+        boxes = [_step(self, key, draft, depth, step) for key in keys]
+        draft.hashing -= 1
+        return boxes
 
     def _deep_other(self, obj: object, draft: Draft, depth: int) -> Value:
         home = self._home(obj)
         if home is not None:
+            if draft.hashing:
+                raise _Refused("is a proxy, which cannot be hashed on the other side", obj)
             return codec.Home(*home)
         kind = type(obj)
-        scalar = values.scalar_text(obj)
+        scalar = values.box_scalar(obj)
         if scalar is not None:
-            return codec.Scalar(*scalar)
+            return scalar
         name = values.registered_name(kind)
         if name is not None:
             fields = values.fields_of(obj)
             return codec.Registered(
-                name, [_step(self, item, draft, depth + 1, f".{i}") for i, item in enumerate(fields)]
+                name,
+                [_step(self, item, draft, depth + 1, f".{i}") for i, item in enumerate(fields)],
             )
         box = (
             adapters.box_scalar(obj)
@@ -294,12 +265,12 @@ class Boxing:
         if kind.__module__ == "collections" and kind.__name__ == "deque":
             return self.box_deep(list(obj), draft, depth)  # type: ignore[call-overload]
         if isinstance(obj, DICT_VIEWS):
-            return self.box_deep(list(obj), draft, depth)
+            return self.box_deep(list(obj), draft, depth)  # type: ignore[call-overload]
         raise _Refused("cannot be copied", obj)
 
     # ---- unboxing
 
-    def unbox(self, value: Value, buffers: list[memoryview] | None) -> Any:
+    def unbox(self, value: Value, buffers: list[BytesIO] | None) -> Any:
         """Give the object that a wire value stands for.
 
         Raises
@@ -309,24 +280,30 @@ class Boxing:
         NotSendable
             It needs a class or a library that is missing here.
         """
-        if not isinstance(value, Box):
-            return value
-        return _Reader(self, buffers or []).read(value, 0)
+        return self.unbox_all([value], buffers)[0] if isinstance(value, Box) else value
 
-    def unbox_all(self, items: list[Value], buffers: list[memoryview] | None) -> list[Any]:
-        """Unbox a list of values."""
+    def unbox_all(self, items: list[Value], buffers: list[BytesIO] | None) -> list[Any]:
+        """Unbox the values of one message; raises what `unbox` does.
+
+        When one of them cannot be read, the references in all the others are given back.
+        """
         for item in items:
             if isinstance(item, Box):
-                reader = _Reader(self, buffers or [])
-                return [reader.read(item, 0) if isinstance(item, Box) else item for item in items]
-        return items
+                break
+        else:
+            return items
+        reader = Reader(self, buffers)
+        try:
+            return [reader.read(item) if isinstance(item, Box) else item for item in items]
+        except BaseException:
+            for item in items:
+                self.discard(item, reader.imported)
+            raise
 
     def import_reference(self, ref: codec.Ref) -> object:
         """Give the proxy of an object of the peer, made anew when there is none."""
-        if ref.description is not None:
-            if len(self._descriptions) >= self.limits.exported:
-                raise RemoteProtocolError("the peer described too many classes")
-            self._descriptions.setdefault(ref.key, ref.description)
+        if not self._remember(ref):
+            raise RemoteProtocolError("the peer described too many classes")
         with self.guard:
             proxy = self.imports.get(ref.oid)
             if proxy is None:
@@ -337,26 +314,50 @@ class Boxing:
                 self.imports.add(ref.oid, proxy)
         return proxy
 
-    def discard(self, value: object) -> None:
-        """Give back the references in a value that nobody will unbox."""
-        if isinstance(value, codec.Ref):
-            self.imports.owed.append((value.oid, 1))
-        elif isinstance(value, (codec.Tuple, codec.List, codec.Set, codec.Frozen)):
-            for item in value.items:
-                self.discard(item)
-        elif isinstance(value, codec.Map):
-            for item in value.items.values():
-                self.discard(item)
-        elif isinstance(value, codec.Pairs):
-            for item in (*value.keys, *value.values):
-                self.discard(item)
-        elif isinstance(value, codec.Registered):
-            for item in value.fields:
-                self.discard(item)
+    def _remember(self, ref: codec.Ref) -> bool:
+        """Keep the description that came with a reference; whether there was room for it."""
+        if ref.description is None:
+            return True
+        known = self._descriptions
+        if ref.key not in known and len(known) >= self.limits.exported:
+            return False
+        known.setdefault(ref.key, ref.description)
+        return True
+
+    def discard(self, value: object, imported: Collection[int] = ()) -> None:
+        """Give back the references in a value that nobody will unbox.
+
+        Parameters
+        ----------
+        imported
+            The identities of the Refs in it that became proxies, which give themselves back.
+        """
+        rest = [value]
+        while rest:
+            value = rest.pop()
+            if isinstance(value, codec.Ref):
+                if id(value) not in imported:
+                    # The peer will not describe that class again.
+                    self._remember(value)
+                    self.imports.owed.append((value.oid, 1))
+            elif isinstance(value, (codec.Tuple, codec.List, codec.Set, codec.Frozen)):
+                rest += value.items
+            elif isinstance(value, codec.Map):
+                rest += value.items.values()
+            elif isinstance(value, codec.Pairs):
+                rest += (*value.keys, *value.values)
+            elif isinstance(value, codec.Registered):
+                rest += value.fields
+            elif isinstance(value, codec.Slice):
+                rest += (value.start, value.stop, value.step)
 
 
 class _Refused(NotSendable):
     """A value that cannot travel; containers prepend the step that led to it."""
+
+    # What users see, here and at the peer, is the public class.
+    __module__ = NotSendable.__module__
+    __qualname__ = NotSendable.__qualname__
 
     def __init__(self, problem: str, obj: object) -> None:
         self.problem = problem
@@ -367,10 +368,8 @@ class _Refused(NotSendable):
 
     def _tell(self) -> None:
         where = f" at value{self.path}" if self.path else ""
-        self.args = (
-            f"a {self.type_name}{where} {self.problem}; send it by reference, register its class "
-            "with nbrpc.register_value, or convert it first",
-        )
+        advice = "send it by reference, register its class with nbrpc.register_value, or convert it"
+        self.args = (f"a {self.type_name}{where} {self.problem}; {advice} first",)
 
     def prepend(self, step: str) -> None:
         self.path = step + self.path
@@ -387,7 +386,7 @@ def _step(boxing: Boxing, item: object, draft: Draft, depth: int, step: str) -> 
 
 
 AS_THEY_ARE = frozenset({NoneType, bool, float})
-DICT_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
 def _pack(obj: list[Any], kinds: set[type], draft: Draft) -> codec.Packed | None:
@@ -405,7 +404,10 @@ def _pack(obj: list[Any], kinds: set[type], draft: Draft) -> codec.Packed | None
 def _write_int(_boxing: Boxing, obj: Any, _draft: Draft) -> Value:
     if MIN_INT <= obj <= MAX_INT:
         return obj  # type: ignore[no-any-return]
-    return codec.Scalar("int", f"{obj:x}")
+    text = f"{obj:x}"
+    if len(text) > values.MAX_TEXT:
+        raise _Refused(f"of {len(text):,} hexadecimal digits is too large", obj)
+    return codec.Scalar("int", text)
 
 
 def _write_str(_boxing: Boxing, obj: Any, draft: Draft) -> Value:
@@ -430,147 +432,25 @@ def _write_bytes(_boxing: Boxing, obj: Any, draft: Draft) -> Value:
     return codec.Bytes(kind, draft.attach(obj))
 
 
-def _write_slice(boxing: Boxing, obj: Any, draft: Draft) -> Value:
-    kind = "s" if type(obj) is slice else "r"
-    return codec.Slice(kind, *(boxing.box(part, draft) for part in (obj.start, obj.stop, obj.step)))
+def _write_range(boxing: Boxing, obj: Any, draft: Draft) -> Value:
+    return codec.Slice("r", *(_write_int(boxing, part, draft) for part in _parts(obj)))
+
+
+def _parts(obj: Any) -> tuple[Any, Any, Any]:
+    return obj.start, obj.stop, obj.step
+
+
+def _is_plain_key(obj: Any, depth: int) -> bool:
+    """Whether something hashable travels by value to its last member."""
+    kind = type(obj)
+    if kind is tuple or kind is frozenset:
+        return depth > 0 and all(_is_plain_key(item, depth - 1) for item in obj)
+    return kind in PLAIN_KEYS
 
 
 WRITERS: dict[type, Callable[[Boxing, Any, Draft], Value]] = {
     int: _write_int,
     str: _write_str,
     bytes: _write_bytes,
-    slice: _write_slice,
-    range: _write_slice,
-}
-
-
-class _Reader:
-    """Unboxes the values of one message, within the budgets of the limits."""
-
-    __slots__ = ("boxing", "buffers", "odd_keys")
-
-    def __init__(self, boxing: Boxing, buffers: list[memoryview]) -> None:
-        self.boxing = boxing
-        self.buffers = buffers
-        self.odd_keys = 0
-
-    def read(self, box: Any, depth: int) -> Any:
-        if depth >= self.boxing.limits.depth + 2:
-            raise RemoteProtocolError("a value is nested too deeply")
-        read = READERS.get(type(box))
-        return box if read is None else read(self, box, depth + 1)
-
-    def all(self, items: list[Any], depth: int) -> list[Any]:
-        if len(items) > self.boxing.limits.elements:
-            raise RemoteProtocolError("a value has too many elements")
-        for item in items:
-            if isinstance(item, Box):
-                return [self.read(item, depth) if isinstance(item, Box) else item for item in items]
-        return items
-
-    def buffer(self, index: int) -> memoryview:
-        if not 0 <= index < len(self.buffers):
-            raise RemoteProtocolError("a value refers to data that did not come")
-        return self.buffers[index]
-
-    def keys(self, items: list[Any], depth: int) -> list[Any]:
-        """Read what will be hashed: no proxies, and few whose hashes a peer can choose."""
-        if any(isinstance(item, (codec.Ref, codec.Home)) for item in items):
-            raise RemoteProtocolError("a key is a reference")
-        keys = self.all(items, depth)
-        self.odd_keys += sum(type(key) is not str and type(key) is not bytes for key in keys)
-        if self.odd_keys > self.boxing.limits.odd_keys:
-            raise RemoteProtocolError(
-                f"a message has over {self.boxing.limits.odd_keys:,} keys that are neither str nor bytes"
-            )
-        return keys
-
-    def read_bytes(self, box: codec.Bytes, _depth: int) -> Any:
-        data: Any = box.data
-        if box.index >= 0:
-            view = self.buffer(box.index)
-            # The BytesIO behind the view gives its bytes without a copy once the view is gone.
-            owner = view.obj
-            data = view
-            if box.kind == "b" and hasattr(owner, "getvalue"):
-                view.release()
-                return owner.getvalue()
-        if box.kind == "b":
-            return bytes(data)
-        if box.kind == "a":
-            return bytearray(data)
-        if box.kind == "u":
-            try:
-                return str(data, "utf-8", "surrogatepass")
-            except UnicodeDecodeError:
-                raise RemoteProtocolError("a text is not UTF-8") from None
-        raise RemoteProtocolError(f"data of kind {box.kind[:40]!r} arrived")
-
-    def read_hashed(self, box: codec.Set | codec.Frozen, depth: int) -> Any:
-        kind = set if type(box) is codec.Set else frozenset
-        try:
-            return kind(self.keys(box.items, depth))
-        except TypeError as error:
-            raise RemoteProtocolError(f"a set has a member that cannot be hashed: {error}") from None
-
-    def read_map(self, box: codec.Map, depth: int) -> Any:
-        items = box.items
-        for item in items.values():
-            if isinstance(item, Box):
-                return {
-                    key: self.read(item, depth) if isinstance(item, Box) else item
-                    for key, item in items.items()
-                }
-        return items
-
-    def read_pairs(self, box: codec.Pairs, depth: int) -> Any:
-        try:
-            return dict(zip(self.keys(box.keys, depth), self.all(box.values, depth), strict=True))
-        except (TypeError, ValueError) as error:
-            raise RemoteProtocolError(f"a dictionary cannot be read: {error}") from None
-
-    def read_slice(self, box: codec.Slice, depth: int) -> Any:
-        parts = self.all([box.start, box.stop, box.step], depth)
-        try:
-            return slice(*parts) if box.kind == "s" else range(*parts)
-        except (TypeError, ValueError) as error:
-            raise RemoteProtocolError(f"a range cannot be read: {error}") from None
-
-    def read_packed(self, box: codec.Packed, _depth: int) -> Any:
-        data = self.buffer(box.index)
-        if box.kind not in {"d", "q"} or data.nbytes % 8:
-            raise RemoteProtocolError("a list of numbers cannot be read")
-        if data.nbytes // 8 > self.boxing.limits.elements:
-            raise RemoteProtocolError("a list of numbers has too many elements")
-        return data.cast(box.kind).tolist()
-
-    def read_home(self, box: codec.Home, _depth: int) -> Any:
-        try:
-            with self.boxing.guard:
-                obj = self.boxing.exports.get(box.oid)
-        except KeyError:
-            raise RemoteProtocolError(f"the peer names object {box.oid}, which it does not hold") from None
-        for name in box.path.split(".") if box.path else ():
-            obj = self.boxing.policy.read(obj, name)
-        return obj
-
-
-READERS: dict[type, Callable[[_Reader, Any, int], Any]] = {
-    codec.Bytes: _Reader.read_bytes,
-    codec.Tuple: lambda reader, box, depth: tuple(reader.all(box.items, depth)),
-    codec.List: lambda reader, box, depth: reader.all(box.items, depth),
-    codec.Set: _Reader.read_hashed,
-    codec.Frozen: _Reader.read_hashed,
-    codec.Map: _Reader.read_map,
-    codec.Pairs: _Reader.read_pairs,
-    codec.Scalar: lambda _reader, box, _depth: values.read_scalar(box.kind, box.text),
-    codec.Slice: _Reader.read_slice,
-    codec.Packed: _Reader.read_packed,
-    codec.Array: lambda reader, box, _depth: adapters.unbox_array(box, reader.buffer),
-    codec.Table: lambda reader, box, _depth: adapters.unbox_table(box, reader.buffer),
-    codec.Registered: lambda reader, box, depth: values.rebuild(
-        box.name, reader.all(box.fields, depth)
-    ),
-    codec.Ref: lambda reader, box, _depth: reader.boxing.import_reference(box),
-    codec.Home: _Reader.read_home,
+    range: _write_range,
 }

@@ -7,7 +7,7 @@ connection. The functions call user code, so they run outside all locks, in a jo
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CoroutineType, FunctionType
+from types import CoroutineType, FunctionType, MethodType
 from typing import Any, Protocol
 
 from nbrpc.errors import AccessDenied, RemoteProtocolError
@@ -36,7 +36,7 @@ class Owner(Protocol):
 
 BY_VALUE_CLASS = "__nbrpc_by_value__"
 
-NEVER_COPIED = frozenset({int, float, str, bool, bytes, type(None)})
+PLAIN = frozenset({int, float, str, bool, bytes, type(None)})
 """Plain results, for which it is no matter whether they were asked for by value."""
 
 
@@ -65,36 +65,40 @@ def find_target(owner: Owner, request: Request) -> Any:
 
 def arguments(owner: Owner, request: Request) -> tuple[list[Any], dict[str, Any]]:
     """Unbox the arguments of a request."""
-    boxing = owner.boxing
-    args = boxing.unbox_all(request.args, request.buffers)
-    if not request.kwargs:
-        return args, {}
-    return args, {
-        key: boxing.unbox(value, request.buffers) for key, value in request.kwargs.items()
-    }
+    unbox_all, args, kwargs = owner.boxing.unbox_all, request.args, request.kwargs
+    if not kwargs:
+        return unbox_all(args, request.buffers), {}
+    # All at once, since the limits and the buffers are those of the message.
+    read = unbox_all([*args, *kwargs.values()], request.buffers)
+    return read[: len(args)], dict(zip(kwargs, read[len(args) :], strict=True))
 
 
 def call(owner: Owner, job: Any) -> Any:
     """Call the object, or the method at the end of the path."""
     request: Request = job.request
-    target = find_object(owner, request)
+    policy = owner.policy
+    entry = owner.boxing.exports.entries.get(request.oid)
+    target = find_object(owner, request) if entry is None else entry.obj
     name = request.name
     if "." in name:
         *parts, name = name.split(".")
         for part in parts:
-            target = owner.policy.read(target, part)
+            target = policy.read(target, part)
     if name:
-        function = owner.policy.read(target, name)
+        function, by_value, interruptible = policy.method(target, name)
+        if not interruptible:
+            job.interruptible = False
     else:
-        function = owner.policy.special(target, "__call__")
-        if type(target) is not type:
-            function = target
-    kind = type(target)
-    if getattr(kind, "__nbrpc_interruptible__", True) is False:
-        job.interruptible = False
-    by_value = is_by_value(function) or getattr(kind, BY_VALUE_CLASS, False) is True
-    args, kwargs = arguments(owner, request)
-    result = function(*args, **kwargs)
+        # A plain function needs no look at special methods; a view may hide __call__.
+        kind = type(target)
+        function = target if kind is FunctionType or kind is MethodType else policy.special(target, "__call__")
+        by_value = is_by_value(function)
+    args = request.args
+    if request.kwargs or not PLAIN.issuperset(map(type, args)):
+        args, kwargs = arguments(owner, request)
+        result = function(*args, **kwargs)
+    else:
+        result = function(*args)
     if type(result) is CoroutineType:
         return owner.run_coroutine(job, result, by_value=by_value)
     return ByValue(result) if by_value else result
@@ -104,11 +108,13 @@ def get(owner: Owner, job: Any) -> Any:
     """Read an attribute."""
     request: Request = job.request
     target = find_object(owner, request)
-    *parts, name = request.name.split(".")
-    for part in parts:
-        target = owner.policy.read(target, part)
+    name = request.name
+    if "." in name:
+        *parts, name = name.split(".")
+        for part in parts:
+            target = owner.policy.read(target, part)
     value = owner.policy.read(target, name)
-    if type(value) in NEVER_COPIED:
+    if type(value) in PLAIN:
         return value
     declared = find(type(target), name)
     if (type(declared) is property and is_by_value(declared)) or (

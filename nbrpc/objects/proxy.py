@@ -4,8 +4,10 @@ A `Proxy` class is made for each class of the peer that is met, from its descrip
 exactly the special methods that the remote class has (``len()`` works where it works there, and
 ``callable()`` tells the truth). All else goes through ``__getattr__``:
 
-* a member that the description marks as constant (a method, a class, a submodule) becomes a
-  `Member`, which is a path and no message; calling it is one message;
+* a method that the description names becomes a function of the proxy class when it is first used,
+  so that from then on Python finds and binds it like any other; calling it is one message;
+* any other member that the description marks as constant (a class, a submodule, a function of a
+  module) becomes a `Member`, which is a path and no message;
 * anything else is read at once, so ``hasattr`` and AttributeError stay true;
 * what IPython, copy, pickle and numpy probe for is answered here and never forwarded.
 
@@ -14,10 +16,13 @@ Nothing here does I/O of its own: proxies call the session they were given.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import Any, Protocol
+from types import MethodType
+from typing import Any, ClassVar, Protocol
 
 from nbrpc.errors import ConnectionLost, NbrpcError, NotSendable
+from nbrpc.objects.mimicry import ASKED_FOR_COPIES, class_property, copied_for
 from nbrpc.objects.specials import MIMICKED, SPECIALS
 from nbrpc.objects.text import printable
 from nbrpc.protocol.codec import Description
@@ -28,13 +33,26 @@ __all__ = ["Member", "Proxy", "is_proxy", "proxy_class", "target_of"]
 CONSTANT = frozenset({"method", "coroutine", "generator", "class", "module"})
 """Kinds of members that a path may run over without asking."""
 
+METHODS = frozenset({"method", "coroutine", "generator"})
+
 FORWARDED = frozenset(
     """
     __all__ __author__ __code__ __defaults__ __file__ __func__ __name__ __package__ __path__
     __qualname__ __self__ __spec__ __version__
-    """.split()
+    """.split()  # noqa: SIM905 - a list of words
 )
 """The dunder attributes that are asked of the peer; every other one is refused here."""
+
+WITHOUT_OWN_ATTRIBUTES = frozenset(
+    {
+        ("builtins", "list"),
+        ("builtins", "dict"),
+        ("builtins", "set"),
+        ("builtins", "bytearray"),
+        ("numpy", "ndarray"),
+    }
+)
+"""Classes, not counting those derived from them, whose objects have the members of the class."""
 
 PROBES = ("_ipython_", "_repr_", "_jupyter_", "_nbrpc_")
 
@@ -45,7 +63,12 @@ class Caller(Protocol):
     name: str
 
     def request(
-        self, op: int, oid: int, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        op: int,
+        oid: int,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Ask the peer and wait for the answer."""
 
@@ -66,22 +89,45 @@ class Proxy:
     peer does not expose raises `AccessDenied`; a dead connection raises `ConnectionLost`.
     """
 
-    __slots__ = ("__weakref__", "_nbrpc_description_", "_nbrpc_oid_", "_nbrpc_session_", "_nbrpc_stream_")
+    __slots__ = (
+        "__weakref__",
+        "_nbrpc_description_",
+        "_nbrpc_oid_",
+        "_nbrpc_session_",
+        "_nbrpc_stream_",
+    )
 
     _nbrpc_description_: Description
     _nbrpc_oid_: int
     _nbrpc_session_: Caller
     _nbrpc_stream_: Any
+    _nbrpc_members_only_: ClassVar[bool] = False
 
     def __getattr__(self, name: str) -> Any:
-        kind = self._nbrpc_description_.members.get(name)
+        description = self._nbrpc_description_
+        kind = description.members.get(name)
+        if kind in METHODS and description.kind == "instance":
+            method = remote_method(name, description)
+            setattr(type(self), name, method)
+            return MethodType(method, self)
         if kind in CONSTANT:
             return Member(self, name, kind)  # type: ignore[arg-type]
         if kind == "event":
             return self._nbrpc_session_.remote_event(self, name)
-        if is_local_name(name):
+        if name[:1] == "_" and is_local_name(name):
             raise AttributeError(
-                f"a proxy has no {name!r} of its own and does not ask the remote for it", name=name, obj=self
+                f"a proxy has no {name!r} of its own and does not ask the remote for it",
+                name=name,
+                obj=self,
+            )
+        if name in ASKED_FOR_COPIES:
+            found = copied_for(self, name, sys._getframe(1))  # noqa: SLF001 - who asks
+            if found is not None:
+                return found
+        if kind is None and type(self)._nbrpc_members_only_:
+            # What numpy, pandas and matplotlib probe for costs no round trip.
+            raise AttributeError(
+                f"{description.name!r} object has no attribute {name!r}", name=name, obj=self
             )
         return self._nbrpc_session_.request(Operation.GET, self._nbrpc_oid_, name)
 
@@ -91,12 +137,15 @@ class Proxy:
         self._nbrpc_session_.request(Operation.SET, self._nbrpc_oid_, name, (value,))
 
     def __delattr__(self, name: str) -> None:
+        if is_local_name(name):
+            raise AttributeError(f"{name!r} cannot be deleted from a proxy")
         self._nbrpc_session_.request(Operation.DELETE, self._nbrpc_oid_, name)
 
     def __dir__(self) -> list[str]:
         names = set(self._nbrpc_description_.members)
         try:
-            names.update(self._nbrpc_session_.request(Operation.NAMES, self._nbrpc_oid_, ""))
+            own = self._nbrpc_session_.request(Operation.NAMES, self._nbrpc_oid_, "")
+            names.update(name for name in own if type(name) is str)
         except NbrpcError:
             pass
         return sorted(names)
@@ -135,6 +184,8 @@ class Proxy:
         import numpy
 
         value = self._nbrpc_session_.request(Operation.OBTAIN, self._nbrpc_oid_, "")
+        if is_proxy(value):
+            raise TypeError("the remote object gave no copy of itself")  # numpy would ask it again
         return numpy.asarray(value, dtype) if copy is None else numpy.array(value, dtype, copy=copy)
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
@@ -142,7 +193,9 @@ class Proxy:
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
-        return self._nbrpc_description_.doc or None
+        description = self._nbrpc_description_
+        # A description has the first line; help() of a function shows all of it.
+        return document_of(self, "") if description.kind == "function" else description.doc or None
 
 
 class Member:
@@ -169,8 +222,16 @@ class Member:
     def __getattr__(self, name: str) -> Any:
         if is_local_name(name):
             raise AttributeError(
-                f"a proxy has no {name!r} of its own and does not ask the remote for it", name=name, obj=self
+                f"a proxy has no {name!r} of its own and does not ask the remote for it",
+                name=name,
+                obj=self,
             )
+        if self._nbrpc_kind_ == "method" and name[:2] != "__":
+            owner = self._nbrpc_owner_._nbrpc_description_
+            if has_members_only(owner) and "." not in self._nbrpc_path_:
+                raise AttributeError(
+                    f"a method of {owner.name!r} has no attribute {name!r}", name=name, obj=self
+                )
         return getattr(resolve(self), name)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -187,13 +248,15 @@ class Member:
 
     def __str__(self) -> str:
         owner = self._nbrpc_owner_
-        return str(owner._nbrpc_session_.request(Operation.STR, owner._nbrpc_oid_, self._nbrpc_path_))
+        session = owner._nbrpc_session_
+        return str(session.request(Operation.STR, owner._nbrpc_oid_, self._nbrpc_path_))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Member):
-            return (
-                self._nbrpc_owner_ is other._nbrpc_owner_ and self._nbrpc_path_ == other._nbrpc_path_
-            ) or (resolve(self) == resolve(other))
+            same = self._nbrpc_owner_ is other._nbrpc_owner_
+            if same and self._nbrpc_path_ == other._nbrpc_path_:
+                return True
+            return bool(resolve(self) == resolve(other))
         return bool(resolve(self) == other) if is_proxy(other) else NotImplemented
 
     def __hash__(self) -> int:
@@ -210,7 +273,12 @@ class Member:
 
     @property
     def __name__(self) -> str:
-        return self._nbrpc_path_.rpartition(".")[2]
+        path: str = self._nbrpc_path_
+        return path.rpartition(".")[2]
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return document_of(self._nbrpc_owner_, self._nbrpc_path_)
 
 
 set_slot = object.__setattr__
@@ -225,10 +293,18 @@ def is_local_name(name: str) -> bool:
     return name.startswith(PROBES)
 
 
+def has_members_only(description: Description) -> bool:
+    """Whether it describes an instance of a class whose objects have no attributes of their own."""
+    return (
+        description.kind == "instance"
+        and (description.module, description.name) in WITHOUT_OWN_ATTRIBUTES
+        and bool(description.members)  # none are shown of what is not exposed, as of arrays
+    )
+
+
 def is_proxy(obj: object) -> bool:
     """Whether an object stands for something of a peer."""
-    kind = type(obj)
-    return kind is Member or issubclass(kind, Proxy)
+    return target_of(obj) is not None
 
 
 def target_of(obj: object) -> tuple[Caller, int, str] | None:
@@ -239,6 +315,11 @@ def target_of(obj: object) -> tuple[Caller, int, str] | None:
         return owner._nbrpc_session_, owner._nbrpc_oid_, obj._nbrpc_path_  # type: ignore[attr-defined]
     if issubclass(kind, Proxy):
         return obj._nbrpc_session_, obj._nbrpc_oid_, ""  # type: ignore[attr-defined]
+    if kind is MethodType and issubclass(type(obj.__self__), Proxy):  # type: ignore[attr-defined]
+        owner = obj.__self__  # type: ignore[attr-defined]
+        path = obj.__func__.__dict__.get("_nbrpc_path_")  # type: ignore[attr-defined]
+        if path is not None:
+            return owner._nbrpc_session_, owner._nbrpc_oid_, path
     return None
 
 
@@ -252,6 +333,13 @@ def resolve(obj: Any) -> Any:
         resolved = owner._nbrpc_session_.request(Operation.GET, owner._nbrpc_oid_, obj._nbrpc_path_)
         set_slot(obj, "_nbrpc_resolved_", resolved)
     return resolved
+
+
+def document_of(proxy: Proxy, path: str) -> str | None:
+    """Give the remote docstring, whole."""
+    described = proxy._nbrpc_session_.request(Operation.DESCRIBE, proxy._nbrpc_oid_, path)
+    document = described["doc"]
+    return document if type(document) is str else None
 
 
 def ask_text(proxy: Proxy, op: Operation, path: str) -> str:
@@ -272,6 +360,22 @@ def lost_text(proxy: Proxy) -> str:
     )
 
 
+def remote_method(name: str, description: Description) -> Any:
+    """Make the function that calls a method of the remote object."""
+
+    def method(self: Proxy, *args: Any, **kwargs: Any) -> Any:
+        return self._nbrpc_session_.request(
+            Operation.CALL, self._nbrpc_oid_, name, args, kwargs or None
+        )
+
+    method.__name__ = name
+    method.__qualname__ = f"{description.name}.{name}"
+    method.__module__ = description.module
+    method.__doc__ = None
+    method._nbrpc_path_ = name  # type: ignore[attr-defined]
+    return method
+
+
 def proxy_class(description: Description, *, mimic: bool) -> type[Proxy]:
     """Make the class of the proxies for a remote class.
 
@@ -283,6 +387,7 @@ def proxy_class(description: Description, *, mimic: bool) -> type[Proxy]:
         server.
     """
     body: dict[str, Any] = {"__slots__": ()}
+    body["_nbrpc_members_only_"] = has_members_only(description)
     for name in description.specials:
         method = SPECIALS.get(name)
         if method is not None:
@@ -292,14 +397,13 @@ def proxy_class(description: Description, *, mimic: bool) -> type[Proxy]:
         body["__aiter__"] = SPECIALS["__aiter__"]
     if "__eq__" in body:
         body.setdefault("__ne__", SPECIALS["__ne__"])
-        body["__hash__"] = SPECIALS["__hash__"]
     if description.kind == "class":
         body["__instancecheck__"] = SPECIALS["__instancecheck__"]
-    mimicked = MIMICKED.get(description.base or "") if mimic else None
-    if mimicked is not None and description.kind == "instance":
-        body["__class__"] = property(lambda _self: mimicked)
+    if mimic and description.kind == "instance":
+        body["__class__"] = class_property(MIMICKED.get(description.base or ""))
     name = "".join(c for c in description.name if c.isidentifier() or c.isdigit())[:80] or "object"
     body["__module__"] = "nbrpc.proxy"
+    body["__doc__"] = Proxy.__doc__  # type() would put None there
     return type(name, (Proxy,), body)
 
 

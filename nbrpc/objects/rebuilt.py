@@ -13,7 +13,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from nbrpc import errors
+from nbrpc.errors import (
+    AccessDenied,
+    CallCancelled,
+    CallTimeout,
+    LimitExceeded,
+    NotSendable,
+    RemoteError,
+    StaleReference,
+)
 from nbrpc.objects.static import class_name
 from nbrpc.objects.text import printable
 
@@ -44,12 +52,12 @@ STOPS: Final = {"StopIteration": StopIteration, "StopAsyncIteration": StopAsyncI
 OWN: Final = {
     f"{cls.__module__}.{cls.__name__}": cls
     for cls in (
-        errors.AccessDenied,
-        errors.CallCancelled,
-        errors.CallTimeout,
-        errors.LimitExceeded,
-        errors.NotSendable,
-        errors.StaleReference,
+        AccessDenied,
+        CallCancelled,
+        CallTimeout,
+        LimitExceeded,
+        NotSendable,
+        StaleReference,
     )
 }
 """Errors of ours that mean the same on both sides; a ConnectionLost of the peer is not one of our
@@ -58,7 +66,7 @@ connection."""
 UNKNOWN: Final = "RemoteError"
 
 
-class Rebuilt(errors.RemoteError):
+class Rebuilt(RemoteError):
     """An exception of the peer; raised as one of the classes that `_class_for` derives from it."""
 
     _message: str | None = None
@@ -83,18 +91,20 @@ class Rebuilt(errors.RemoteError):
 
     def __reduce__(self) -> Any:
         members = list(self.exceptions) if isinstance(self, ExceptionGroup) else []
-        return _again, (type(self).__name__, self.args, members, self.__dict__)
+        # Those of a builtin, an errno say, are not in the instance dictionary.
+        attributes = {name: getattr(self, name, None) for name in ATTRIBUTES}
+        return _again, (type(self).__name__, self.args, members, self.__dict__, attributes)
 
     def derive(self, members: Sequence[Exception]) -> BaseException:
         """Give a group of some members, for ``split``, ``subgroup`` and ``except*``."""
-        return _again(type(self).__name__, self.args, members, self.__dict__)
+        return _again(type(self).__name__, self.args, members, self.__dict__, {})
 
 
 @cache
 def _class_for(name: str) -> type[Any]:
     """Make the class for a name of `BUILTINS`, or for what has no other."""
     if name == UNKNOWN:
-        return type(name, (Rebuilt,), {"__module__": errors.__name__})
+        return type(name, (Rebuilt,), {"__module__": RemoteError.__module__})
     return type(name, (Rebuilt, BUILTINS[name]), {"__module__": "builtins"})
 
 
@@ -117,11 +127,15 @@ def rebuild(
             exception = _made(name if name in BUILTINS else UNKNOWN, args, members)
         except Exception:  # arguments that the builtin does not take
             exception = _made(UNKNOWN, args, members)
+    _set_attributes(exception, attributes)
+    return exception
+
+
+def _set_attributes(exception: BaseException, attributes: Mapping[str, object]) -> None:
     for name in ATTRIBUTES:
         value = attributes.get(name)
         if value is not None and is_plain(value):
             setattr(exception, name, value)
-    return exception
 
 
 def _made(name: str, args: tuple[object, ...], members: Sequence[Exception]) -> BaseException:
@@ -138,10 +152,15 @@ def _made(name: str, args: tuple[object, ...], members: Sequence[Exception]) -> 
 
 
 def _again(
-    name: str, args: tuple[object, ...], members: Sequence[Exception], fields: dict[str, Any]
+    name: str,
+    args: tuple[object, ...],
+    members: Sequence[Exception],
+    fields: dict[str, Any],
+    attributes: Mapping[str, object],
 ) -> BaseException:
     """Make one again: for copies, for other processes, and for parts of groups."""
     exception = _made(name, args, members)
+    _set_attributes(exception, attributes)
     exception.__dict__.update(fields)
     return exception
 

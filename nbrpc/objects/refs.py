@@ -20,7 +20,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from nbrpc.errors import LimitExceeded, RemoteProtocolError
 
@@ -47,17 +47,17 @@ class Exports:
         How many objects the peer may hold.
     """
 
-    __slots__ = ("_by_identity", "_by_oid", "_limit", "_next")
+    __slots__ = ("_by_identity", "entries", "_limit", "_next")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._next = 1
-        self._by_oid: dict[int, _Entry] = {}
+        self.entries: dict[int, _Entry] = {}
         # Safe although id() is reused: an entry keeps its object alive.
         self._by_identity: dict[int, _Entry] = {}
 
     def __len__(self) -> int:
-        return len(self._by_oid)
+        return len(self.entries)
 
     def lend(self, obj: object) -> int:
         """Count one more reference to an object and give its id.
@@ -69,14 +69,14 @@ class Exports:
         """
         entry = self._by_identity.get(id(obj))
         if entry is None:
-            if len(self._by_oid) >= self._limit:
+            if len(self.entries) >= self._limit:
                 raise LimitExceeded(
                     f"the peer already holds {self._limit:,} objects of this side; let it drop "
                     "some, return by value, or raise Limits.exported"
                 )
             entry = _Entry(self._next, obj)
             self._next += 1
-            self._by_oid[entry.oid] = self._by_identity[id(obj)] = entry
+            self.entries[entry.oid] = self._by_identity[id(obj)] = entry
         entry.count += 1
         return entry.oid
 
@@ -88,7 +88,7 @@ class Exports:
         KeyError
             The peer holds no such object.
         """
-        return self._by_oid[oid].obj
+        return self.entries[oid].obj
 
     def release(self, oid: int, count: int) -> object:
         """Take back ``count`` references; what is returned is no longer held and may be destroyed.
@@ -98,20 +98,22 @@ class Exports:
         RemoteProtocolError
             The peer gives back more than it was lent.
         """
-        entry = self._by_oid.get(oid)
+        entry = self.entries.get(oid)
         if entry is None or not 0 < count <= entry.count:
-            raise RemoteProtocolError(f"the peer released {count} of object {oid}, which it does not hold")
+            raise RemoteProtocolError(
+                f"the peer released {count} of object {oid}, which it does not hold"
+            )
         entry.count -= count
         if entry.count:
             return None
-        del self._by_oid[oid]
+        del self.entries[oid]
         del self._by_identity[id(entry.obj)]
         return entry.obj
 
     def clear(self) -> list[object]:
         """Drop everything; what is returned may be destroyed."""
-        objects = [entry.obj for entry in self._by_oid.values()]
-        self._by_oid.clear()
+        objects = [entry.obj for entry in self.entries.values()]
+        self.entries.clear()
         self._by_identity.clear()
         return objects
 
@@ -125,33 +127,38 @@ class ProxyRef(weakref.ref[Any]):
 
     __slots__ = ("count", "oid")
 
-    def __new__(cls, proxy: object, dead: deque[ProxyRef], oid: int) -> ProxyRef:  # noqa: ARG004
-        return super().__new__(cls, proxy, dead.append)
+    count: int
+    oid: int
 
-    def __init__(self, proxy: object, dead: deque[ProxyRef], oid: int) -> None:
-        super().__init__(proxy, dead.append)
+    def __new__(cls, proxy: object, dead: deque[ProxyRef], oid: int) -> Self:
+        """Refer to a proxy that was received once, as object ``oid``."""
+        self = super().__new__(cls, proxy, dead.append)
         self.oid = oid
         self.count = 1
+        return self
+
+    def __init__(self, proxy: object, dead: deque[ProxyRef], oid: int) -> None:
+        """Take the arguments of `__new__`, which did everything."""
 
 
 class Imports:
     """Objects of the peer that this side holds, each through one proxy."""
 
-    __slots__ = ("_by_oid", "dead", "owed")
+    __slots__ = ("entries", "dead", "owed")
 
     def __init__(self) -> None:
-        self._by_oid: dict[int, ProxyRef] = {}
+        self.entries: dict[int, ProxyRef] = {}
         self.dead: deque[ProxyRef] = deque()
         """References of proxies that have died; drained by `releases`."""
         self.owed: deque[tuple[int, int]] = deque()
         """Releases of references for which no proxy was made, such as those of a late reply."""
 
     def __len__(self) -> int:
-        return len(self._by_oid)
+        return len(self.entries)
 
     def get(self, oid: int) -> object | None:
         """Give the living proxy of an object and count one more reference to it, or None."""
-        reference = self._by_oid.get(oid)
+        reference = self.entries.get(oid)
         if reference is None:
             return None
         proxy: object = reference()
@@ -161,7 +168,7 @@ class Imports:
 
     def add(self, oid: int, proxy: object) -> None:
         """Remember a new proxy, with one reference."""
-        self._by_oid[oid] = ProxyRef(proxy, self.dead, oid)
+        self.entries[oid] = ProxyRef(proxy, self.dead, oid)
 
     def releases(self) -> list[int]:
         """Take what is to be given back to the peer: oid and count, flat."""
@@ -169,8 +176,8 @@ class Imports:
         while self.dead:
             reference = self.dead.popleft()
             # A new proxy of the same object may have taken the place of this one meanwhile.
-            if self._by_oid.get(reference.oid) is reference:
-                del self._by_oid[reference.oid]
+            if self.entries.get(reference.oid) is reference:
+                del self.entries[reference.oid]
             counts += (reference.oid, reference.count)
         while self.owed:
             counts += self.owed.popleft()
@@ -178,14 +185,14 @@ class Imports:
 
     def proxies(self) -> Iterator[object]:
         """Every living proxy."""
-        for reference in list(self._by_oid.values()):
+        for reference in list(self.entries.values()):
             proxy = reference()
             if proxy is not None:
                 yield proxy
 
     def clear(self) -> None:
         """Forget everything; the peer is gone, so nothing is owed."""
-        self._by_oid.clear()
+        self.entries.clear()
         self.dead.clear()
         self.owed.clear()
 

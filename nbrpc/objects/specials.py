@@ -10,6 +10,8 @@ import collections
 from collections.abc import Callable
 from typing import Any
 
+from nbrpc.errors import LimitExceeded, NotSendable
+from nbrpc.objects.boxing import by_value
 from nbrpc.protocol.messages import Operation
 
 __all__ = ["MIMICKED", "SPECIALS"]
@@ -74,9 +76,20 @@ def _hash(self: Any) -> int:
     return number
 
 
-def _different(self: Any, other: object) -> Any:
-    equal = self.__eq__(other)
-    return equal if equal is NotImplemented else not equal
+def _comparison(name: str) -> Callable[..., Any]:
+    """Make a comparison; a container goes along as a copy, since a list equals lists only."""
+
+    def method(self: Any, other: object) -> Any:
+        if type(other) in COMPARED_BY_VALUE:
+            try:
+                return _ask(self, name, by_value(other))
+            except (NotSendable, LimitExceeded):
+                pass  # it holds what cannot be copied: the peer sees a proxy
+        return _ask(self, name, other)
+
+    method.__name__ = name
+    method.__qualname__ = f"Proxy.{name}"
+    return method
 
 
 def _iterate(self: Any) -> Any:
@@ -88,29 +101,40 @@ def _next(self: Any) -> Any:
 
 
 def _is_instance(self: Any, instance: object) -> bool:
-    return self._nbrpc_session_.request(Operation.INSTANCE, self._nbrpc_oid_, "", (instance,)) is True
+    return (
+        self._nbrpc_session_.request(Operation.INSTANCE, self._nbrpc_oid_, "", (instance,)) is True
+    )
 
 
-def _exit(self: Any, kind: Any, error: Any, _traceback: object) -> bool:
+def _exit(self: Any, _kind: object, error: Any, _traceback: object) -> bool:
     described = None
     if error is not None:
-        described = (type(error).__name__, tuple(a for a in error.args if type(a) in PLAIN), str(error))
-    return self._nbrpc_session_.request(Operation.EXCHANGE, self._nbrpc_oid_, "", (described,)) is True
+        args = tuple(arg for arg in error.args if type(arg) in PLAIN)
+        described = (type(error).__name__, args, str(error))
+    return (
+        self._nbrpc_session_.request(Operation.EXCHANGE, self._nbrpc_oid_, "", (described,)) is True
+    )
 
 
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 ASKED = """
-    __abs__ __add__ __and__ __ceil__ __delitem__ __divmod__ __enter__ __eq__ __float__ __floor__
-    __floordiv__ __ge__ __getitem__ __gt__ __iadd__ __iand__ __ifloordiv__ __ilshift__ __imatmul__
-    __imod__ __imul__ __index__ __int__ __invert__ __ior__ __ipow__ __irshift__ __isub__
-    __itruediv__ __ixor__ __le__ __lshift__ __lt__ __matmul__ __mod__ __mul__ __ne__ __neg__ __or__
-    __pos__ __pow__ __radd__ __rand__ __rdivmod__ __reversed__ __rfloordiv__ __rlshift__
-    __rmatmul__ __rmod__ __rmul__ __ror__ __round__ __rpow__ __rrshift__ __rshift__ __rsub__
-    __rtruediv__ __rxor__ __setitem__ __sub__ __truediv__ __trunc__ __xor__
-""".split()
+    __abs__ __add__ __and__ __ceil__ __delitem__ __divmod__ __enter__ __float__ __floor__
+    __floordiv__ __getitem__ __iadd__ __iand__ __ifloordiv__ __ilshift__ __imatmul__ __imod__
+    __imul__ __index__ __int__ __invert__ __ior__ __ipow__ __irshift__ __isub__ __itruediv__
+    __ixor__ __lshift__ __matmul__ __mod__ __mul__ __neg__ __or__ __pos__ __pow__ __radd__
+    __rand__ __rdivmod__ __reversed__ __rfloordiv__ __rlshift__ __rmatmul__ __rmod__ __rmul__
+    __ror__ __round__ __rpow__ __rrshift__ __rshift__ __rsub__ __rtruediv__ __rxor__ __setitem__
+    __sub__ __truediv__ __trunc__ __xor__
+""".split()  # noqa: SIM905 - a list of words
 
-SPECIALS: dict[str, Callable[..., Any]] = {name: _simple(name) for name in ASKED} | {
+COMPARISONS = ("__eq__", "__ge__", "__gt__", "__le__", "__lt__", "__ne__")
+
+COMPARED_BY_VALUE = frozenset({list, dict, set, bytearray})
+
+SPECIALS: dict[str, Callable[..., Any]] = {
+    **{name: _simple(name) for name in ASKED},
+    **{name: _comparison(name) for name in COMPARISONS},
     "__aiter__": _iterate,
     "__bool__": _truth,
     "__call__": _call,
@@ -121,6 +145,5 @@ SPECIALS: dict[str, Callable[..., Any]] = {name: _simple(name) for name in ASKED
     "__iter__": _iterate,
     "__len__": _length,
     "__length_hint__": _length_hint,
-    "__ne__": _different,
     "__next__": _next,
 }

@@ -40,8 +40,8 @@ def printable(text: str, keep_colour: bool = False) -> str:  # noqa: FBT001, FBT
     keep_colour
         Whether colour sequences (SGR) stay.
     """
-    if text.isprintable():
-        return text
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text  # nearly all text, and ten times as fast as looking for what is not there
 
     def replacement(match: re.Match[str]) -> str:
         found = match.group()

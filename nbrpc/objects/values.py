@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbrpc.errors import NotSendable, RemoteProtocolError
+from nbrpc.protocol.codec import Scalar
 
 __all__ = ["SCALARS", "TEXT_OF", "register_value", "registered_class", "registered_name"]
 
@@ -111,6 +112,12 @@ def _iso(value: Any) -> str | None:
     return str(value.isoformat())
 
 
+MAX_TEXT = 1_000_000
+"""Characters of a text: what fits a body. A longer int or Decimal is data, and travels as such."""
+
+MAX_FRACTION = 40_000
+"""The same for a Fraction: reducing it takes quadratic time, here 10 ms."""
+
 TEXT_OF: dict[tuple[str, str], tuple[str, Callable[[Any], str | None]]] = {
     ("builtins", "complex"): ("complex", lambda v: f"{v.real.hex()},{v.imag.hex()}"),
     ("builtins", "ellipsis"): ("ellipsis", lambda _v: ""),
@@ -133,12 +140,12 @@ TEXT_OF: dict[tuple[str, str], tuple[str, Callable[[Any], str | None]]] = {
 }
 """From the module and name of a class to its kind on the wire and the function that writes it.
 
-Keyed by name so that none of these modules is imported before its values are used; `scalar_text`
+Keyed by name so that none of these modules is imported before its values are used; `box_scalar`
 checks that the class is the real one."""
 
 
-def scalar_text(value: object) -> tuple[str, str] | None:
-    """Give the kind and text of a value of this module, or None when it is not one."""
+def box_scalar(value: object) -> Scalar | None:
+    """Box a value of this module, or give None for anything else and for what is too long."""
     import sys
 
     cls = type(value)
@@ -150,20 +157,32 @@ def scalar_text(value: object) -> tuple[str, str] | None:
         return None
     kind, write = entry
     text = write(value)
-    return None if text is None else (kind, text)
+    if text is None or len(text) > _longest(kind):
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return Scalar(kind, "", text.encode("utf-8", "surrogatepass"))
+    return Scalar(kind, text)
 
 
-def read_scalar(kind: str, text: str) -> object:
-    """Give the value of a kind and text.
+def _longest(kind: str) -> int:
+    return MAX_FRACTION if kind == "fraction" else MAX_TEXT
+
+
+def read_scalar(box: Scalar) -> object:
+    """Give the value that was boxed.
 
     Raises
     ------
     RemoteProtocolError
         The kind is unknown or the text is not of that kind.
     """
+    kind = box.kind
     read = SCALARS.get(kind)
     try:
-        if read is not None and len(text) <= 1_000_000:
+        text = box.data.decode("utf-8", "surrogatepass") if box.data else box.text
+        if read is not None and len(text) <= _longest(kind):
             return read(text)
     except (ValueError, ArithmeticError, TypeError):
         pass
@@ -200,18 +219,24 @@ def register_value(cls: type, name: str | None = None) -> type:
     ValueError
         Another class has that name.
     """
-    is_tuple = isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
-    is_enum = isinstance(cls, type) and issubclass(cls, enum.Enum)
-    if not (is_tuple or is_enum or (isinstance(cls, type) and dataclasses.is_dataclass(cls))):
+    given: object = cls
+    if not (
+        isinstance(given, type)
+        and (
+            issubclass(given, enum.Enum)
+            or (issubclass(given, tuple) and hasattr(given, "_fields"))
+            or dataclasses.is_dataclass(given)
+        )
+    ):
         raise TypeError(
             f"{cls!r} cannot be registered: an Enum, a named tuple or a dataclass is needed"
         )
     name = name or f"{cls.__module__}.{cls.__qualname__}"
     known = _classes.get(name)
     # A notebook cell that is run again defines its class anew under the same name.
-    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise ValueError(f"{name!r} is registered for {known!r}; give another name")
     if known is not None:
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"{name!r} is registered for {known!r}; give another name")
         _names.pop(known, None)
     _classes[name] = cls
     _names[cls] = name
@@ -236,6 +261,8 @@ def is_frozen(cls: type) -> bool:
 
 def fields_of(value: Any) -> list[object]:
     """Give what a member of a registered class is made of."""
+    if isinstance(value, enum.Flag):
+        return [value.value]  # a combination of members has no name of its own
     if isinstance(value, enum.Enum):
         return [value.name]
     if isinstance(value, tuple):
@@ -258,8 +285,11 @@ def rebuild(name: str, fields: list[Any]) -> object:
             "nbrpc.register_value with the same class on both sides"
         )
     try:
+        if issubclass(cls, enum.Flag):
+            return cls(*fields)
         if issubclass(cls, enum.Enum):
-            return cls[fields[0]]
+            (member,) = fields
+            return cls[member]
         if issubclass(cls, tuple):
             return cls(*fields)
         names = [field.name for field in dataclasses.fields(cls) if field.init]

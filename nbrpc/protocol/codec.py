@@ -11,7 +11,7 @@ What turns Python objects into boxes and back lives in ``nbrpc.objects.boxing``.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Union
+from typing import Any, Union
 
 import msgspec
 
@@ -49,7 +49,10 @@ class Box(msgspec.Struct, array_like=True):
 
 
 class Bytes(Box, tag=1):
-    """Binary data; ``kind`` is ``b`` (bytes), ``a`` (bytearray) or ``s`` (str that is not UTF-8).
+    """Binary data, or a str that is long or has lone surrogates.
+
+    ``kind`` is ``b`` (bytes), ``a`` (bytearray) or ``u`` (str, as UTF-8 with lone
+    surrogates let through).
 
     ``index`` is the number of the out-of-band buffer that holds the data, or -1 when it is here.
     """
@@ -97,14 +100,19 @@ class Pairs(Box, tag=7):
 
 
 class Scalar(Box, tag=8):
-    """A small immutable value with a text form; ``kind`` is a key of ``boxing.SCALARS``."""
+    """A small immutable value with a text form; ``kind`` is a key of ``values.SCALARS``.
+
+    A text with lone surrogates, such as the path of a file with a broken name, is in ``data``
+    instead, as UTF-8 with those let through.
+    """
 
     kind: str
     text: str
+    data: bytes = b""
 
 
 class Slice(Box, tag=9):
-    """A slice, or a range when ``kind`` is ``r``."""
+    """A slice (``kind`` is ``s``) or a range (``r``)."""
 
     kind: str
     start: "Value"
@@ -120,15 +128,20 @@ class Packed(Box, tag=10):
 
 
 class Array(Box, tag=11):
-    """A numpy array, or a numpy scalar when ``shape`` is None; ``dtype`` is ``numpy.dtype.str``."""
+    """A numpy array, or a numpy scalar when ``shape`` is None; ``dtype`` is ``numpy.dtype.str``.
+
+    The elements of an array are in the out-of-band buffer ``index``, in C order; those of a scalar
+    are in ``data``, and ``index`` is -1.
+    """
 
     dtype: str
     shape: list[int] | None
     index: int
+    data: bytes = b""
 
 
 class Table(Box, tag=12):
-    """A table as an Arrow IPC stream; ``kind`` is pandas, series, polars or arrow."""
+    """A table as an Arrow IPC stream; ``kind`` is a key of ``adapters.TABLES``."""
 
     kind: str
     index: int
@@ -145,8 +158,7 @@ class Ref(Box, tag=14):
     """An object of the sender; the receiver makes a proxy, and owes the sender a release.
 
     ``key`` numbers the description of its class within this connection and direction;
-    ``description`` travels with the first reference only. ``text`` is a short repr where that is
-    free (functions, classes, modules).
+    ``description`` travels with the first reference only.
     """
 
     oid: int
@@ -178,17 +190,15 @@ class Description(msgspec.Struct, frozen=True, array_like=True):
     doc: str
 
 
-Value = Union[
+Value = Union[  # noqa: UP007 - with | it would be twenty lines
     None, bool, int, float, str, Bytes, Tuple, List, Set, Frozen, Map, Pairs, Scalar, Slice,
     Packed, Array, Table, Registered, Ref, Home,
 ]  # fmt: skip
 
-Kind = TypeVar("Kind")
-
 encode = msgspec.msgpack.Encoder().encode
 """Any tuple of values to msgpack."""
 
-_check = msgspec.msgpack.Decoder(msgspec.Raw).decode
+check = msgspec.msgpack.Decoder(msgspec.Raw).decode
 
 
 class decoder:  # noqa: N801 - used like a function
@@ -199,12 +209,12 @@ class decoder:  # noqa: N801 - used like a function
     decoded against the closed types of this module.
     """
 
-    __slots__ = ("_decode",)
+    __slots__ = ("decode",)
 
     def __init__(self, kind: type[Any]) -> None:
-        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self.decode = msgspec.msgpack.Decoder(kind).decode
 
-    def __call__(self, data: bytes) -> Any:  # noqa: ANN401 - the class given to __init__
+    def __call__(self, data: bytes) -> Any:
         """Decode one message.
 
         Raises
@@ -213,8 +223,8 @@ class decoder:  # noqa: N801 - used like a function
             The bytes are not that message.
         """
         try:
-            _check(data)
-            return self._decode(data)
+            check(data)
+            return self.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RemoteProtocolError(f"a message is malformed: {error}") from None
         except RecursionError:

@@ -27,7 +27,7 @@ from io import BytesIO
 from nbrpc.errors import LimitExceeded, RemoteProtocolError
 from nbrpc.options import Limits
 
-__all__ = ["CHUNK_SIZE", "Frame", "FrameReader", "Piece", "chunks", "frame"]
+__all__ = ["CHUNK_SIZE", "MAX_BUFFERS", "Frame", "FrameReader", "Piece", "chunks", "frame"]
 
 HEADER = struct.Struct("<IBBH")
 HEADER_SIZE = HEADER.size
@@ -39,9 +39,16 @@ CHUNK_SIZE = 256 * 1024
 """Buffers up to this size travel inside their frame; larger ones in chunks of this size. At
 1 GB/s a chunk takes 0.3 ms, which is what a Cancel may have to wait."""
 
+MAX_BUFFERS = 0xFFFF
+"""What the header can count."""
+
+MAX_TRANSFERS = 64
+"""Messages of one peer that may be arriving in chunks at once; an honest one sends one after the
+other, and each holds its body meanwhile."""
+
 Piece = bytes | memoryview
-Frame = tuple[int, bytes, list[memoryview]]
-"""Kind, body, buffers."""
+Frame = tuple[int, bytes, list[BytesIO]]
+"""Kind, body, buffers. A BytesIO gives its bytes, or a view of them, without a copy."""
 
 
 def frame(kind: int, body: bytes, buffers: Sequence[memoryview] = ()) -> list[Piece]:
@@ -75,10 +82,10 @@ def chunks(
 
 def _head(kind: int, flags: int, body: bytes, buffers: Sequence[memoryview]) -> bytes:
     count = len(buffers)
-    if count > 0xFFFF:
+    if count > MAX_BUFFERS:
         raise LimitExceeded(
-            f"a message carries {count} large values, more than the 65,535 that a frame can hold; "
-            "send them in several calls"
+            f"a message carries {count:,} large values, more than the {MAX_BUFFERS:,} that a frame "
+            "can hold; send them in several calls"
         )
     sizes = struct.pack(f"<{count}Q", *(buffer.nbytes for buffer in buffers))
     return HEADER.pack(len(body), kind, flags, count) + body + sizes
@@ -93,7 +100,7 @@ class _Transfer:
         self.kind = kind
         self.body = body
         self.sizes = sizes
-        self.buffers: list[memoryview] = []
+        self.buffers: list[BytesIO] = []
         self.current = BytesIO()
         self.missing = 0
         self._next()
@@ -105,7 +112,7 @@ class _Transfer:
             if self.missing:
                 self.current = BytesIO()
                 return
-            self.buffers.append(memoryview(bytearray()))
+            self.buffers.append(BytesIO())
 
     def feed(self, data: memoryview) -> int:
         """Take what belongs to the current buffer, and say how many bytes that was."""
@@ -113,7 +120,7 @@ class _Transfer:
         self.current.write(data[:taken])
         self.missing -= taken
         if not self.missing:
-            self.buffers.append(self.current.getbuffer())
+            self.buffers.append(self.current)
             self._next()
         return taken
 
@@ -131,19 +138,25 @@ class FrameReader:
         What may be received. `restrict` narrows it until the peer is authenticated.
     """
 
-    __slots__ = ("_allowance", "_body", "_buffer", "_inline", "_limits", "_tail", "_transfers")
+    __slots__ = (
+        "_allowance", "_body", "_buffer", "inline", "_limits", "_needed", "tail", "transfers",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._body = limits.body
         self._buffer = limits.buffers
-        self._tail = b""
-        self._inline: _Transfer | None = None
-        self._transfers: dict[int, _Transfer] = {}
+        self.tail = bytearray()
+        self._needed = 0
+        self.inline: _Transfer | None = None
+        self.transfers: dict[int, _Transfer] = {}
         self._allowance = 0
 
     def restrict(self, size: int) -> None:
-        """Take bodies of at most ``size`` bytes and no buffers, until `relax`."""
+        """Take bodies of at most ``size`` bytes and no buffers, one frame at a time, until `relax`.
+
+        One frame decides what the next one may be, so `feed` stops after each and keeps the rest.
+        """
         self._body = size
         self._buffer = 0
 
@@ -155,9 +168,9 @@ class FrameReader:
     @property
     def receiving(self) -> bool:
         """Whether a large message is on its way: then large reads pay."""
-        return self._inline is not None or bool(self._transfers)
+        return self.inline is not None or bool(self.transfers)
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes) -> list[Frame]:  # noqa: C901 - the hot path, without calls
         """Take bytes and give the frames that they complete.
 
         Raises
@@ -165,75 +178,93 @@ class FrameReader:
         RemoteProtocolError
             The bytes are not frames, or exceed a limit. The reader must not be used again.
         """
+        if self.tail:
+            self.tail += data
+            if len(self.tail) < self._needed:
+                return []
+            data = bytes(self.tail)
+            self.tail = bytearray()
         frames: list[Frame] = []
-        if self._tail:
-            data = self._tail + data
-            self._tail = b""
         position = 0
+        self._needed = 0
         end = len(data)
-        while True:
-            if self._inline is not None:
+        while self._buffer or not frames:
+            if self.inline is not None:
                 position += self._feed_inline(data, position, frames)
-                if self._inline is not None:
-                    return frames
+                if self.inline is not None:
+                    break
             if end - position < HEADER_SIZE:
                 break
             length, kind, flags, count = HEADER.unpack_from(data, position)
-            if length > self._body or count:
-                taken = self._special(data, position, frames)
-                if not taken:
-                    break
-                position += taken
-                continue
-            stop = position + HEADER_SIZE + length
-            if stop > end:
-                break
-            if flags:
-                raise RemoteProtocolError(f"a frame carries unknown flags ({flags})")
-            if kind == CHUNK_KIND:
-                self._chunk(memoryview(data)[position + HEADER_SIZE : stop], frames)
+            if length > self._body or flags or count or kind == CHUNK_KIND:
+                size = self._special(data, position, frames)
             else:
-                frames.append((kind, data[position + HEADER_SIZE : stop], []))
-            position = stop
+                size = HEADER_SIZE + length
+                if end - position >= size:
+                    start = position + HEADER_SIZE
+                    frames.append((kind, data[start : position + size], []))
+            if end - position < size:
+                self._needed = size
+                break
+            position += size
         if position < end:
-            self._tail = data[position:] if position else data
+            self.tail += memoryview(data)[position:]
         return frames
 
     def _special(self, data: bytes, position: int, frames: list[Frame]) -> int:
-        """Read a frame with buffers or one that is too long; 0 when it is not all there."""
-        length, kind, flags, count = HEADER.unpack_from(data, position)
-        if length > self._body:
+        """Read a frame that is not just a body, if it is all there; give its size.
+
+        The buffers that follow a frame do not count to its size.
+        """
+        header: tuple[int, int, int, int] = HEADER.unpack_from(data, position)
+        length, kind, flags, count = header
+        limit = self._body
+        if kind == CHUNK_KIND and self._buffer:
+            # Chunks are what large messages are cut into, however small a body may be.
+            limit = max(limit, CHUNK_SIZE + TRANSFER.size)
+        if length > limit:
             raise RemoteProtocolError(
-                f"a message of {length:,} bytes exceeds the limit of {self._body:,}"
+                f"a message of {length:,} bytes exceeds the limit of {limit:,}"
             )
-        if kind == CHUNK_KIND or flags & ~CHUNKED or not self._buffer:
+        if flags & ~CHUNKED or (flags and not count):
+            raise RemoteProtocolError(f"a frame carries unknown flags ({flags})")
+        if count and (kind == CHUNK_KIND or not self._buffer):
             raise RemoteProtocolError("a frame carries buffers where none are allowed")
-        start = position + HEADER_SIZE
-        stop = start + length + 8 * count + (4 if flags else 0)
-        if len(data) < stop:
-            return 0
-        body = data[start : start + length]
-        sizes = list(struct.unpack_from(f"<{count}Q", data, start + length))
-        if sum(sizes) + self._allowance > self._buffer:
+        size = HEADER_SIZE + length + 8 * count + (TRANSFER.size if flags else 0)
+        if len(data) - position >= size:
+            body = memoryview(data)[position + HEADER_SIZE : position + size]
+            if kind == CHUNK_KIND:
+                self._chunk(body, frames)
+            else:
+                self._open(header, body, frames)
+        return size
+
+    def _open(
+        self, header: tuple[int, int, int, int], data: memoryview, frames: list[Frame]
+    ) -> None:
+        """Begin a message with buffers."""
+        length, kind, flags, count = header
+        sizes = list(struct.unpack_from(f"<{count}Q", data, length))
+        total = sum(sizes)
+        if total + self._allowance > self._buffer:
             raise RemoteProtocolError(
-                f"buffers of {sum(sizes):,} bytes exceed the limit of {self._buffer:,}"
+                f"buffers of {total:,} bytes exceed the limit of {self._buffer:,}"
             )
-        transfer = _Transfer(kind, body, sizes)
+        transfer = _Transfer(kind, bytes(data[:length]), sizes)
         if transfer.done:
-            frames.append((kind, body, transfer.buffers))
+            frames.append((kind, transfer.body, transfer.buffers))
         elif flags:
-            number = TRANSFER.unpack_from(data, stop - 4)[0]
-            if number in self._transfers:
-                raise RemoteProtocolError(f"transfer {number} was opened twice")
-            self._transfers[number] = transfer
-            self._allowance += sum(sizes)
+            number = TRANSFER.unpack_from(data, len(data) - TRANSFER.size)[0]
+            if number in self.transfers or len(self.transfers) >= MAX_TRANSFERS:
+                raise RemoteProtocolError(f"transfer {number} is one too many, or was opened twice")
+            self.transfers[number] = transfer
+            self._allowance += total
         else:
-            self._inline = transfer
-        return stop - position
+            self.inline = transfer
 
     def _feed_inline(self, data: bytes, position: int, frames: list[Frame]) -> int:
         """Feed the buffers that follow their frame."""
-        transfer = self._inline
+        transfer = self.inline
         assert transfer is not None
         view = memoryview(data)
         start = position
@@ -241,7 +272,7 @@ class FrameReader:
             position += transfer.feed(view[position:])
         if transfer.done:
             frames.append((transfer.kind, transfer.body, transfer.buffers))
-            self._inline = None
+            self.inline = None
         return position - start
 
     def _chunk(self, body: memoryview, frames: list[Frame]) -> None:
@@ -249,7 +280,7 @@ class FrameReader:
         if len(body) <= TRANSFER.size:
             raise RemoteProtocolError("a chunk is empty")
         number = TRANSFER.unpack_from(body)[0]
-        transfer = self._transfers.get(number)
+        transfer = self.transfers.get(number)
         if transfer is None:
             raise RemoteProtocolError(f"a chunk belongs to no transfer ({number})")
         data = body[TRANSFER.size :]
@@ -258,6 +289,6 @@ class FrameReader:
                 raise RemoteProtocolError(f"transfer {number} received more than it announced")
             data = data[transfer.feed(data) :]
         if transfer.done:
-            del self._transfers[number]
+            del self.transfers[number]
             self._allowance -= sum(transfer.sizes)
             frames.append((transfer.kind, transfer.body, transfer.buffers))

@@ -39,6 +39,10 @@ OPENING = b"\0\0\0\0\0N" + b"\0\0\0\0\0" + bytes([PROTOCOL_VERSION]) + RPYC_GETR
 GREETING = b"NBRPC\0" + bytes([PROTOCOL_VERSION]) + b"\n"
 """8 bytes. As the head of an RPyC frame they would announce 1.3 GB, which no RPyC server does."""
 
+OPENING_VERSION_AT = 11
+GREETING_VERSION_AT = 6
+"""Where the version stands in them."""
+
 FEATURES: tuple[str, ...] = ("streams", "events", "progress", "chunks")
 
 NONCE_SIZE = 32

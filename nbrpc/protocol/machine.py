@@ -24,11 +24,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nbrpc.errors import AuthenticationFailed, LimitExceeded, RemoteProtocolError
+from nbrpc.errors import AuthenticationFailed, LimitExceeded, NotSendable, RemoteProtocolError
 from nbrpc.options import Limits
 from nbrpc.protocol import handshake, messages
 from nbrpc.protocol.codec import decoder, encode
-from nbrpc.protocol.frames import CHUNK_SIZE, FrameReader, Piece, frame
+from nbrpc.protocol.frames import CHUNK_SIZE, MAX_BUFFERS, Frame, FrameReader, Piece, frame
 from nbrpc.protocol.messages import Kind
 
 __all__ = ["Protocol", "Ready", "Role", "State"]
@@ -84,6 +84,8 @@ DECODERS: dict[int, Callable[[bytes], Any]] = {
 DECODE_HELLO = decoder(messages.Hello)
 DECODE_AUTH = decoder(messages.Auth)
 
+VERSION = handshake.PROTOCOL_VERSION
+
 WITH_BUFFERS = frozenset(
     {Kind.REQUEST, Kind.REPLY, Kind.FAILURE, Kind.EVENT, Kind.OUTPUT, Kind.ITEMS}
 )
@@ -108,7 +110,8 @@ class Protocol:
     server_id
         On a server: 16 random bytes that name this server.
     about
-        What to tell the peer of this side once it is authenticated; short strings.
+        What to tell the peer of this side; each string is cut to 100 bytes, since all of it has to
+        fit into the handshake.
     """
 
     def __init__(
@@ -129,17 +132,16 @@ class Protocol:
         self.outgoing: list[bytes] = []
         self._choose_token = choose_token
         self._token = token
-        self._about = dict(about or {})
+        self._about = {key: _short(text) for key, text in (about or {}).items()}
         self._head = bytearray()
-        self._unproven = 0
-        self._reader = FrameReader(limits)
-        self._reader.restrict(limits.handshake)
+        self.reader = FrameReader(limits)
+        self.reader.restrict(limits.handshake)
         self._server_hello = b""
         self._covered = b""
         self._body_limit = limits.body
         auth = "none" if token is None else "token"
         self._hello = messages.Hello(
-            version=handshake.PROTOCOL_VERSION,
+            version=VERSION,
             nonce=os.urandom(handshake.NONCE_SIZE),
             auth=auth if role is Role.SERVER else "",
             server_id=server_id,
@@ -151,15 +153,25 @@ class Protocol:
 
     # ---- sending
 
-    def encode(self, kind: Kind, fields: tuple[Any, ...], buffers: Sequence[memoryview] = ()) -> list[Piece]:
+    def encode(
+        self, kind: Kind, fields: tuple[Any, ...], buffers: Sequence[memoryview] = ()
+    ) -> list[Piece]:
         """Give the pieces of one message whose buffers are small or absent.
 
         Raises
         ------
         LimitExceeded
             The message is larger than the peer takes; nothing was sent.
+        NotSendable
+            A name in it is not text; nothing was sent.
         """
-        body = encode(fields)
+        try:
+            body = encode(fields)
+        except UnicodeEncodeError as error:
+            # Values may hold lone surrogates, names may not.
+            raise NotSendable(
+                f"{error.object[:200]!r} holds a lone surrogate, which no name may: rename it"
+            ) from None
         if len(body) > self._body_limit:
             raise LimitExceeded(
                 f"the message has {len(body):,} bytes, and the peer takes {self._body_limit:,}; "
@@ -173,8 +185,13 @@ class Protocol:
         Raises
         ------
         LimitExceeded
-            They are larger than the peer takes; nothing was sent.
+            They are larger or more than the peer takes; nothing was sent.
         """
+        if len(buffers) > MAX_BUFFERS:
+            raise LimitExceeded(
+                f"the message carries {len(buffers):,} large values, more than the {MAX_BUFFERS:,} "
+                "that one can hold; send them in several calls"
+            )
         total = sum(buffer.nbytes for buffer in buffers)
         limit = self.peer_limits.get("buffers", self.limits.buffers)
         if total > limit:
@@ -189,7 +206,7 @@ class Protocol:
     @property
     def receiving(self) -> bool:
         """Whether a large message is on its way."""
-        return self._reader.receiving
+        return self.reader.receiving
 
     def receive(self, data: bytes) -> list[Any]:
         """Take bytes from the peer and give the messages that they complete.
@@ -206,13 +223,13 @@ class Protocol:
         """
         try:
             if self.state is State.READY:
-                return self._messages(self._reader.feed(data))
+                return self._messages(self.reader.feed(data))
             return self._opening(data)
         except (RemoteProtocolError, AuthenticationFailed):
             self.state = State.CLOSED
             raise
 
-    def _messages(self, frames: list[tuple[int, bytes, list[memoryview]]]) -> list[Any]:
+    def _messages(self, frames: list[Frame]) -> list[Any]:
         received = []
         for kind, body, buffers in frames:
             decode = DECODERS.get(kind)
@@ -243,24 +260,31 @@ class Protocol:
             if self.role is Role.SERVER:
                 self._server_hello = encode(self._hello)
                 self.outgoing.append(handshake.GREETING)
-                self.outgoing.extend(frame(Kind.HELLO, self._server_hello))  # type: ignore[arg-type]
+                self._send(Kind.HELLO, self._server_hello)
+        # Until the peer is authenticated the reader gives one frame at a time, and each of them
+        # moves the state on or ends the connection: two small frames are all that it may send.
         received: list[Any] = []
-        self._unproven += len(data)
-        if self._unproven > 4 * self.limits.handshake and self.role is Role.SERVER:
-            raise RemoteProtocolError("the peer sent too much before it was authenticated")
-        frames = self._reader.feed(data)
-        while frames and self.state is not State.READY:
-            kind, body, _ = frames.pop(0)
+        while frames := self.reader.feed(data):
+            data = b""
+            if self.state is State.READY:
+                return received + self._messages(frames)
+            kind, body, _ = frames[0]
             received += self._step(kind, body)
-        return received + self._messages(frames)
+        return received
 
     def _stranger(self, head: bytes) -> str:
         """Say what the first bytes look like."""
         if self.role is Role.SERVER:
+            position = handshake.OPENING_VERSION_AT
+            if head[:position] == handshake.OPENING[:position] and head[position] != VERSION:
+                return _other_version(head[position])
             return "the client does not speak nbrpc"
+        position = handshake.GREETING_VERSION_AT
+        if head[:position] == handshake.GREETING[:position] and head[position] != VERSION:
+            return _other_version(head[position])
         if head[:5] == b"HTTP/":
             return "the server speaks HTTP, not nbrpc; check the port"
-        if head[:1] == b"\0" or head[:4] == b"\0\0\0\0":
+        if head[:1] == b"\0":
             return "the server speaks RPyC, which this connection did not ask for"
         return "the server does not speak nbrpc; check the port"
 
@@ -279,10 +303,11 @@ class Protocol:
     def _greeted(self, body: bytes) -> None:
         """The peer's Hello is here."""
         hello = DECODE_HELLO(body)
-        if hello.version != handshake.PROTOCOL_VERSION or not handshake.is_fresh(hello):
+        if hello.version != VERSION:
+            raise RemoteProtocolError(_other_version(hello.version))
+        if not handshake.is_fresh(hello):
             raise RemoteProtocolError(
-                f"the peer speaks version {hello.version} of the protocol and this side version "
-                f"{handshake.PROTOCOL_VERSION}; install the same release of nbrpc on both"
+                f"the peer's nonce has {len(hello.nonce)} bytes, not {handshake.NONCE_SIZE}"
             )
         self.peer_limits = hello.limits
         self.peer_features = frozenset(hello.features)
@@ -301,12 +326,15 @@ class Protocol:
         self._token = token
         own = encode(self._hello)
         self._covered = handshake.transcript(body, own)
-        self.outgoing.extend(frame(Kind.HELLO, own))  # type: ignore[arg-type]
+        self._send(Kind.HELLO, own)
         self._prove()
 
     def _prove(self) -> None:
         proof = handshake.make_proof(self._token or b"", self.role.value, self._covered)
-        self.outgoing.extend(frame(Kind.AUTH, encode((proof, self._about))))  # type: ignore[arg-type]
+        self._send(Kind.AUTH, encode((proof, self._about)))
+
+    def _send(self, kind: Kind, body: bytes) -> None:
+        self.outgoing.append(b"".join(frame(kind, body)))
 
     def _proven(self, body: bytes) -> Ready:
         """The peer's Auth is here."""
@@ -320,6 +348,19 @@ class Protocol:
             )
         if self.role is Role.SERVER:
             self._prove()
-        self._reader.relax()
+        self.reader.relax()
         self.state = State.READY
         return Ready(auth.about)
+
+
+def _other_version(version: int) -> str:
+    """Say that the peer speaks another version of the protocol."""
+    return (
+        f"the peer speaks version {version} of the protocol and this side version "
+        f"{VERSION}; install the same release of nbrpc on both"
+    )
+
+
+def _short(text: str) -> str:
+    """Cut a text to what the handshake has room for."""
+    return text.encode("utf-8", "replace")[:100].decode("utf-8", "ignore")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import CallCancelled, NbrpcError, RemoteProtocolError
@@ -11,21 +12,27 @@ from nbrpc.objects.boxing import Boxing, ByValue, Draft
 from nbrpc.objects.failures import exception_of, failure_of
 from nbrpc.objects.operations import OPERATIONS
 from nbrpc.protocol import messages
+from nbrpc.protocol.codec import encode
 from nbrpc.protocol.messages import Kind
-from nbrpc.session import interrupts
 from nbrpc.session.job import UNANSWERED, Cancelled
 
 if TYPE_CHECKING:
     from nbrpc.objects.access import Policy
     from nbrpc.session.job import RequestJob
+    from nbrpc.session.reactor import Reactor
 
 __all__ = ["SESSION_OPERATIONS", "Answers"]
 
 log = logging.getLogger("nbrpc.session")
 
-SESSION_OPERATIONS: dict[int, Callable[[Any, Any], Any]] = {}
-"""Operations that need the session itself (streams, events, code); filled by the modules that
-carry them out."""
+PLAIN = frozenset({int, float, bool, str, NoneType})
+"""Types of results that are sent as they are."""
+
+REPLY = int(Kind.REPLY)
+
+SESSION_OPERATIONS: dict[int, Callable[[Any, Any], Any]] = dict(OPERATIONS)
+"""All operations: those on objects, and those that need the session itself (streams, events,
+code), which the modules that carry them out add."""
 
 
 class Answers:
@@ -37,21 +44,30 @@ class Answers:
     serving: dict[int, RequestJob]
     send: Callable[..., None]
     lose: Callable[[BaseException], None]
+    operations: dict[int, Callable[[Any, Any], Any]] = SESSION_OPERATIONS
     closed: bool
-
-    @interrupts.open_to
-    def carry_out(self, job: RequestJob) -> Any:
-        """Do what a request asks; runs user code."""
-        op = job.request.op
-        operation = OPERATIONS.get(op) or SESSION_OPERATIONS.get(op)
-        if operation is None:
-            raise RemoteProtocolError(f"the peer asks for operation {op}, which does not exist")
-        return operation(self, job)
+    reactor: Reactor
+    socket: Any
+    send_quickly: Callable[[Any, int, bytes], bool]
+    last_failure: BaseException | None = None
+    """What the last failed request raised, for a post-mortem of a peer that may run code."""
 
     def answer(self, job: RequestJob, value: Any) -> None:
         """Send the result of a request; a value that cannot travel becomes a failure."""
         seq = job.request.seq
         kind = type(value)
+        socket = self.socket
+        if kind in PLAIN and socket is not None and not (job.ordered or self.reactor.corker):
+            try:
+                body = encode((seq, value))
+            except (OverflowError, UnicodeEncodeError):
+                body = b""
+            if body:
+                # Gone before the reply is out: the peer may use the number of a request again.
+                answered = self.serving.pop(seq, None)
+                if answered is None or self.send_quickly(socket, REPLY, body):
+                    return
+                self.serving[seq] = answered
         try:
             if kind is int or kind is bool or value is None or kind is float:
                 draft = None
@@ -74,7 +90,7 @@ class Answers:
             return
         try:
             self.send(Kind.REPLY, (seq, value), draft, ordered=job.ordered)
-        except NbrpcError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be encoded is the caller's to know
             self.serving[seq] = job
             self.answer_failure(job, error)
 
@@ -90,6 +106,8 @@ class Answers:
         if self.serving.pop(seq, None) is None or self.closed:
             return
         access = self.policy.access
+        if access.allow_code:
+            self.last_failure = error
         draft = Draft(self.boxing)
         record = failure_of(
             error,

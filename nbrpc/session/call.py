@@ -35,21 +35,21 @@ class Call:
         What the waiting thread sleeps on, while it does not read the socket itself.
     """
 
-    __slots__ = ("depth", "done", "jobs", "lock", "reply", "seq", "session", "waiting")
-
     reads_socket = True
     """Whether a thread that waits for it may read the session's socket: not when something else
     than that socket may end it."""
 
-    def __init__(self, session: Session, seq: int, depth: int = 0) -> None:
+    # Defaults of the class rather than of each object: most calls never change them.
+    depth: int = 0
+    reply: Any = None
+    done: bool = False
+    waiting: bool = False
+    jobs: deque[RequestJob] | None = None
+    lock: LockType | None = None
+
+    def __init__(self, session: Session, seq: int) -> None:
         self.session = session
         self.seq = seq
-        self.depth = depth
-        self.reply: Any = None
-        self.done = False
-        self.waiting = False
-        self.jobs: deque[RequestJob] | None = None
-        self.lock: LockType | None = None
 
     def resolve(self, reply: Any) -> None:
         """End the call; from the thread that reads, once."""

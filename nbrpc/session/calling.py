@@ -10,6 +10,7 @@ from nbrpc.errors import ConnectionLost, LimitExceeded
 from nbrpc.objects.boxing import by_value
 from nbrpc.objects.proxy import is_proxy, target_of
 from nbrpc.protocol.messages import Operation
+from nbrpc.session.call import current_job
 from nbrpc.session.reactor import reactor
 from nbrpc.session.result import AsyncResult, LocalResult, nowhere
 
@@ -39,7 +40,7 @@ class AsyncFunction:
         result = (
             _start_local(self._function, args, kwargs)
             if target is None
-            else _start(target, self._name, args, kwargs)
+            else _start(target, self._name, args, kwargs, self._expiry)
         )
         if self._expiry is not None:
             result.set_expiry(self._expiry)
@@ -48,12 +49,16 @@ class AsyncFunction:
 
 def _name_of(function: Any, target: Any) -> str:
     if target is not None:
-        return target[2] or function._nbrpc_description_.name
-    return getattr(function, "__name__", type(function).__name__)
+        return target[2] or str(function._nbrpc_description_.name)
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _start(
-    target: tuple[Any, int, str], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    target: tuple[Any, int, str],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    timeout: float | None,
 ) -> AsyncResult:
     session: Session = target[0]
     result = AsyncResult(session, session.next_seq(), _shown(name, args), session.name)
@@ -66,7 +71,9 @@ def _start(
         )
         return result
     try:
-        session.send_request(result, Operation.CALL, target[1], target[2], args, kwargs or None)
+        session.send_request(
+            result, Operation.CALL, target[1], target[2], args, kwargs or None, timeout
+        )
     except ConnectionLost as error:
         result.give(error=error)
     return result
@@ -80,6 +87,7 @@ def _shown(name: str, args: tuple[Any, ...]) -> Any:
 def _start_local(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncResult:
     result = LocalResult(nowhere(), 0, getattr(function, "__name__", "call"))
     context = copy_context()
+    context.run(current_job.set, None)  # it outlives the request that it was started in
 
     class Job:
         def run(self) -> None:

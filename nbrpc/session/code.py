@@ -56,8 +56,14 @@ def _evaluate(session: Session, job: RequestJob) -> Any:
 
 
 def _execute(session: Session, job: RequestJob) -> Any:
-    """Execute statements in the connection's namespace; with arguments, give or change it."""
+    """Execute statements in the connection's namespace; with arguments, give or change it.
+
+    ``("traceback",)`` asks for the traceback of the last request that failed, for a post-mortem.
+    """
     args, _ = arguments(session, job.request)
+    if args and args[0] == "traceback":
+        failure = session.last_failure
+        return None if failure is None else failure.__traceback__
     if args and args[0] == "namespace":
         return ByReference(namespace_of(session))
     if args and args[0] == "push":

@@ -137,7 +137,7 @@ class Connection:
             session.requests_sent,
             session.requests_served,
             len(session.pending),
-            session.jobs_queued,
+            sum(not job.begun for job in list(session.serving.values())),
             session.events_sent,
             session.events_received,
             session.outbox.bytes_sent,
@@ -362,8 +362,6 @@ class Connection:
 
 class _Arrival(Call):
     """Waits until the dispatcher has run something, or the session has ended."""
-
-    __slots__ = ("dispatcher", "ran")
 
     def __init__(self, session: Session, dispatcher: Any) -> None:
         self.dispatcher = dispatcher

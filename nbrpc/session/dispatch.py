@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -25,7 +26,7 @@ from typing import Any, Protocol
 
 from nbrpc.session import interrupts
 from nbrpc.session.call import Call
-from nbrpc.session.reactor import reactor
+from nbrpc.session.reactor import reactor, run_safely
 from nbrpc.session.waker import Waker
 
 __all__ = ["Dispatcher", "Loop", "Queue", "Thread", "Workers", "is_serial", "serial_thread"]
@@ -39,7 +40,18 @@ class Job(Protocol):
 
 
 class Dispatcher:
-    """Where jobs run; the base, with nothing queued for waiters."""
+    """Where jobs run; the base, with nothing queued for waiters.
+
+    Attributes
+    ----------
+    direct : bool
+        Whether a job may be given to the reactor without asking.
+    jobs : collection
+        What is queued for a thread that waits; empty where nothing ever is.
+    """
+
+    direct: bool = False
+    jobs: Any = ()
 
     def submit(self, job: Any) -> None:
         """Have a job run; from any thread."""
@@ -70,6 +82,8 @@ class Dispatcher:
 class Workers(Dispatcher):
     """Run jobs on the reactor's threads; those for a serial service on its own."""
 
+    direct = True  # until a class is serial: see register_serial
+
     def submit(self, job: Any) -> None:
         """Have a worker run a job."""
         request = getattr(job, "request", None)
@@ -89,6 +103,8 @@ class Queue(Dispatcher):
         self._waiters: list[Call] = []
         self._waker: Waker | None = None
         self._ended = False
+        self._running: set[int] = set()
+        """Threads that run jobs now."""
 
     def submit(self, job: Any) -> None:
         """Queue a job."""
@@ -100,8 +116,8 @@ class Queue(Dispatcher):
             self._waker.set()
 
     def serves_waiters(self) -> bool:
-        """Always: that is what a queue is for."""
-        return True
+        """Always, but not inside of a job: events neither nest nor overtake."""
+        return get_ident() not in self._running
 
     def has_jobs(self) -> bool:
         """Whether jobs are queued."""
@@ -111,13 +127,21 @@ class Queue(Dispatcher):
         """Run what is queued at this moment."""
         ran = False
         jobs = self.jobs
-        for _ in range(len(jobs)):
+        if jobs:
+            thread = get_ident()
+            outermost = thread not in self._running
+            self._running.add(thread)
             try:
-                job = jobs.popleft()
-            except IndexError:
-                break
-            ran = True
-            job.run()
+                for _ in range(len(jobs)):
+                    try:
+                        job = jobs.popleft()
+                    except IndexError:
+                        break
+                    ran = True
+                    job.run()
+            finally:
+                if outermost:
+                    self._running.discard(thread)
         if self._waker is not None and not jobs:
             self._waker.clear()
             if jobs:
@@ -175,7 +199,8 @@ class Thread(Dispatcher):
             job = self._jobs.get()
             if job is None:
                 return
-            job.run()
+            run_safely(job)
+            del job  # it would live until the next one
 
     def stop(self) -> None:
         """Finish what is queued and end the thread; returns when it has ended."""
@@ -243,7 +268,7 @@ class Loop(Dispatcher):
         """Whether jobs are queued."""
         return bool(self.jobs)
 
-    @interrupts.open_to
+    @interrupts.runs_user_code
     def run_queued(self) -> bool:
         """Run jobs for at most a slice."""
         jobs = self.jobs
@@ -319,7 +344,7 @@ def _run_serial(jobs: SimpleQueue[Any]) -> None:
         if runner is None:
             runner = _LazyRunner()
         job.runner = runner
-        job.run()
+        run_safely(job)
         del job
 
 
@@ -343,6 +368,7 @@ class _LazyRunner:
 
 def register_serial(cls: type) -> None:
     """Note a class whose instances are served by one thread each."""
+    Workers.direct = False
     _serial_classes.add(cls)
 
 

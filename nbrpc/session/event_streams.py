@@ -17,42 +17,52 @@ def _item(args: tuple[Any, ...]) -> Any:
     return args[0] if len(args) == 1 else args
 
 
+class _Inbox:
+    """What has arrived; apart from the iterator, so that the subscription does not keep that."""
+
+    def __init__(self) -> None:
+        self.items: deque[Any] = deque()
+        self.call: Call | None = None
+
+    def take(self, *args: Any) -> None:
+        self.items.append(_item(args))
+        self.wake()
+
+    def wake(self, _subscription: Subscription | None = None) -> None:
+        call = self.call
+        if call is not None:
+            call.done = True
+            call.wake()
+
+
 class EventStream:
     """An iterator over events that waits for each."""
 
     def __init__(self, event: RemoteEvent, policy: str, maxsize: int) -> None:
-        self._items: deque[Any] = deque()
-        self._call: Call | None = None
-        self.subscription: Subscription = event.subscribe(self._take, policy, maxsize, direct=True)
-        self.subscription.on_end = self._ended
-
-    def _take(self, *args: Any) -> None:
-        self._items.append(_item(args))
-        self._wake()
-
-    def _ended(self, _subscription: Subscription) -> None:
-        self._wake()
-
-    def _wake(self) -> None:
-        call = self._call
-        if call is not None:
-            call.done = True
-            call.wake()
+        self._inbox = inbox = _Inbox()
+        self.subscription: Subscription = event.subscribe(
+            inbox.take, policy, maxsize, direct=True, paid_by_taker=True
+        )
+        self.subscription.on_end = inbox.wake
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        while not self._items:
-            call = self._call = Call(self.subscription.session, 0)
-            if not self._items:
+        inbox = self._inbox
+        while not inbox.items:
+            call = inbox.call = Call(self.subscription.session, 0)
+            if not inbox.items:
                 if self.subscription.closed:
                     if self.subscription.exception is not None:
                         raise self.subscription.exception
                     raise StopIteration
                 wait_for(call)
-        self._call = None
-        return self._items.popleft()
+        inbox.call = None
+        item = inbox.items.popleft()
+        if not self.subscription.closed:
+            self.subscription.taken()
+        return item
 
     def close(self) -> None:
         """End the subscription."""
@@ -61,7 +71,7 @@ class EventStream:
     def __del__(self) -> None:
         subscription = getattr(self, "subscription", None)
         if subscription is not None and not subscription.closed:
-            subscription.session.reactor.call_later(0, _Close(subscription))
+            subscription.session.reactor.post(_Close(subscription))
 
 
 class _Close:
@@ -85,13 +95,17 @@ async def stream_async(event: RemoteEvent) -> AsyncIterator[Any]:
     def take(*args: Any) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, _item(args))
 
-    subscription = await asyncio.to_thread(event.subscribe, take, direct=True)
+    subscription = await asyncio.to_thread(
+        event.subscribe, take, direct=True, paid_by_taker=True
+    )
     subscription.on_end = lambda _subscription: loop.call_soon_threadsafe(queue.put_nowait, ended)
     try:
         while not subscription.closed or not queue.empty():
             item = await queue.get()
             if item is ended:
                 break
+            if not subscription.closed:
+                subscription.taken()
             yield item
         if subscription.exception is not None:
             raise subscription.exception

@@ -34,6 +34,7 @@ from nbrpc.protocol import messages
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.session import interrupts
 from nbrpc.session.answers import SESSION_OPERATIONS
+from nbrpc.session.call import current_job
 
 if TYPE_CHECKING:
     from nbrpc.session.job import RequestJob
@@ -47,6 +48,9 @@ POLICIES = ("drop_oldest", "latest", "block", "close")
 
 BLOCK_TIME = 1.0
 """Seconds for which ``emit`` waits for its blocking subscribers, all together."""
+
+MOST_QUEUED = 1_000_000
+"""The largest ``maxsize``."""
 
 TURN = 0.002
 """Seconds for which one subscription runs its callbacks before others get their turn."""
@@ -157,7 +161,8 @@ class Subscriber:
         self.queue: deque[tuple[Any, ...]] = deque()
         self.dropped = 0
         self.ended = False
-        self._lock = threading.Lock()
+        # Reentrant: a send that finds the link dead ends all subscriptions, this one too.
+        self._lock = threading.RLock()
         self._room: threading.Condition | None = None
 
     def push(self, args: tuple[Any, ...], deadline: float | None) -> None:
@@ -166,7 +171,6 @@ class Subscriber:
             if self.ended:
                 return
             if self.credit > 0 and not self.queue:
-                self.credit -= 1
                 self._send(args)
                 return
             if self.policy == "latest":
@@ -182,7 +186,6 @@ class Subscriber:
                 elif not self._wait_for_room(deadline):
                     return
             if self.credit > 0 and not self.queue:
-                self.credit -= 1
                 self._send(args)
             else:
                 self.queue.append(args)
@@ -202,12 +205,19 @@ class Subscriber:
     def give_up(self, why: str) -> None:
         """End this subscription, and say so."""
         self.ended = True
+        self.dropped += len(self.queue)
+        self.queue.clear()
         self.session.subscribers.pop(self.channel, None)
         self.source.remove(self)
         record = messages.Error(
             type_name="nbrpc.errors.LimitExceeded", args=[], text="", message=f"the subscription ended: {why}"
         )
-        self.session.send_quietly(Kind.EVENT, (self.channel, [], self.dropped, record))
+        try:
+            self.session.send(
+                Kind.EVENT, (self.channel, [], self.dropped, record), ordered=True
+            )
+        except NbrpcError:
+            log.debug("the end of a subscription could not be told", exc_info=True)
 
     def _send(self, args: tuple[Any, ...]) -> None:
         """Send one event; needs the lock, which keeps the order."""
@@ -226,6 +236,7 @@ class Subscriber:
             session.send(
                 Kind.EVENT, (self.channel, boxed, self.dropped), draft, lazy=True, ordered=True
             )
+            self.credit -= 1
             session.events_sent += 1
         except ConnectionLost:
             self.ended = True
@@ -235,10 +246,10 @@ class Subscriber:
         with self._lock:
             self.credit += amount
             while self.queue and self.credit > 0 and not self.ended:
-                self.credit -= 1
                 try:
                     self._send(self.queue.popleft())
-                except NbrpcError:
+                except Exception:
+                    self.dropped += 1
                     log.warning("an event that waited could not be sent", exc_info=True)
             if self._room is not None:
                 self._room.notify_all()
@@ -248,6 +259,7 @@ class Subscriber:
         self.ended = True
         self.source.remove(self)
         with self._lock:
+            self.dropped += len(self.queue)
             self.queue.clear()
             if self._room is not None:
                 self._room.notify_all()
@@ -269,10 +281,15 @@ def accept_subscriber(session: Session, request: messages.Request, source: Bound
     """Add the subscriber that a request describes."""
     try:
         channel, policy, maxsize = request.args
-        valid = type(channel) is int and type(maxsize) is int and 0 < maxsize <= 1_000_000
     except ValueError:
-        valid = False
-    if not valid or policy not in POLICIES or channel in session.subscribers:
+        raise RemoteProtocolError("a subscription is malformed") from None
+    if (
+        type(channel) is not int
+        or channel in session.subscribers
+        or type(maxsize) is not int
+        or not 0 < maxsize <= MOST_QUEUED
+        or policy not in POLICIES
+    ):
         raise RemoteProtocolError("a subscription is malformed")
     if policy == "block" and not source.block:
         raise ValueError(f"the event {source.name} refuses the policy 'block'; use drop_oldest or latest")
@@ -281,6 +298,8 @@ def accept_subscriber(session: Session, request: messages.Request, source: Bound
     subscriber = Subscriber(session, source, channel, str(policy), maxsize)
     session.subscribers[channel] = subscriber
     source.add(subscriber)
+    if session.closed:
+        subscriber.end()
 
 
 def _unsubscribe(session: Session, job: RequestJob) -> None:
@@ -341,10 +360,15 @@ class Subscription:
         self.exception: BaseException | None = None
         self.last_error: BaseException | None = None
         self.on_error: Callable[[BaseException, Subscription], None] | None = None
-        self.on_end: Callable[[Subscription], None] | None = None
+        self.on_end: Callable[[Subscription], Any] | None = None
+        self.owner: Any = None
+        """The proxy of the object that has the event, which lives as long as this does."""
+        self.paid_by_taker = False
+        """Whether the callback only queues: who takes from that queue calls `taken`."""
         self.channel = session.next_seq()
         self._direct = direct
         self._context = context or copy_context()
+        self._context.run(current_job.set, None)  # callbacks run for no request of a peer
         self._remote_dropped = 0
         self._local_dropped = 0
         self._inbox: deque[messages.Event] = deque()
@@ -374,13 +398,14 @@ class Subscription:
         session = self.session
         if session.channels.pop(self.channel, None) is None:
             return
-        self._local_dropped += len(self._inbox)
-        self._inbox.clear()
         self._end(None)
         if not session.closed:
             # One way: nobody needs to wait for the confirmation.
             call = session.quiet_call()
-            session.send_request(call, Operation.UNSUBSCRIBE, 0, "", (self.channel,))
+            try:
+                session.send_request(call, Operation.UNSUBSCRIBE, 0, "", (self.channel,))
+            except NbrpcError:
+                log.debug("the link ended while a subscription was closed", exc_info=True)
 
     def __enter__(self) -> Subscription:
         return self
@@ -393,11 +418,27 @@ class Subscription:
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        if not self.closed:
-            self.exception = error
-            self.closed = True
-            if self.on_end is not None:
+        if self.closed:
+            return
+        self.exception = error
+        self.closed = True
+        self._drop_queued()
+        if self.on_end is not None:
+            try:
                 self.on_end(self)
+            except Exception:
+                log.exception("the end of the subscription to %s could not be told", self.name)
+
+    def _drop_queued(self) -> None:
+        """Count what nobody will receive any more."""
+        while self._inbox:
+            try:
+                message = self._inbox.popleft()
+            except IndexError:
+                return
+            self._local_dropped += 1
+            for item in message.args:
+                self.session.boxing.discard(item)
 
     def receive(self, message: messages.Event) -> None:
         """Take an event; from the thread that reads."""
@@ -408,7 +449,6 @@ class Subscription:
             return
         if self._direct:
             self._run_one(message)
-            self._pay()
             return
         if len(self._inbox) > 2 * self.maxsize:
             raise RemoteProtocolError("the peer sends more events than it was asked for")
@@ -419,7 +459,7 @@ class Subscription:
             self._scheduled = True
         self.session.dispatcher.submit(self)
 
-    @interrupts.open_to
+    @interrupts.runs_user_code
     def run(self) -> None:
         """Run the callbacks of what has arrived, for one turn; a job."""
         inbox = self._inbox
@@ -432,15 +472,16 @@ class Subscription:
         finally:
             if self._owed and not self.closed:
                 self._pay()
+            if self.closed:
+                self._drop_queued()
             with self._lock:
-                again = bool(inbox) and not self.closed
+                again = bool(inbox)
                 self._scheduled = again
             if again:
                 self.session.dispatcher.submit(self)
 
-    @interrupts.open_to
+    @interrupts.runs_user_code
     def _run_one(self, message: messages.Event) -> None:
-        self._owed += 1
         args = message.args
         try:
             args = self.session.boxing.unbox_all(args, message.buffers)
@@ -449,6 +490,12 @@ class Subscription:
             self._failed(error)
         finally:
             self.received += 1
+            if not self.paid_by_taker:
+                self.taken()
+
+    def taken(self) -> None:
+        """One event is done with: the producer gets credit for it, now or with some more."""
+        self._owed += 1
         if self._owed * 2 >= self.maxsize:
             self._pay()
 
@@ -492,6 +539,7 @@ class RemoteEvent:
         maxsize: int = 1000,
         *,
         direct: bool = False,
+        paid_by_taker: bool = False,
     ) -> Subscription:
         """Call ``callback(*args)`` for every event from now on.
 
@@ -503,6 +551,8 @@ class RemoteEvent:
             Events that may wait on either side.
         direct
             Run the callback on the thread that reads: it must be tiny and must not block.
+        paid_by_taker
+            The callback only queues; who takes from that queue calls ``subscription.taken()``.
 
         Raises
         ------
@@ -513,12 +563,14 @@ class RemoteEvent:
             raise ValueError(f"policy is one of {', '.join(POLICIES)}, not {policy!r}")
         if not callable(callback):
             raise TypeError(f"a callback is needed, not {callback!r}")
-        if maxsize <= 0:
-            raise ValueError(f"maxsize is above 0, not {maxsize}")
+        if not 0 < maxsize <= MOST_QUEUED:
+            raise ValueError(f"maxsize is 1 to {MOST_QUEUED:,}, not {maxsize}")
         session = self._session
         key = _callback_key(callback)
         maxsize = 1 if policy == "latest" else maxsize
         subscription = Subscription(session, self._name, callback, maxsize, direct=direct)
+        subscription.paid_by_taker = paid_by_taker
+        subscription.paid_by_taker = paid_by_taker
         session.channels[subscription.channel] = subscription
         try:
             self._request(subscription.channel, policy, maxsize)
@@ -532,10 +584,11 @@ class RemoteEvent:
                 and old.name == self._name
                 and key is not None
                 and _callback_key(old.callback) == key
-                and getattr(old, "owner_oid", None) == self._owner._nbrpc_oid_
+                and old.owner is not None
+                and old.owner._nbrpc_oid_ == self._owner._nbrpc_oid_
             ):
                 old.close()
-        subscription.owner_oid = self._owner._nbrpc_oid_  # type: ignore[attr-defined]
+        subscription.owner = self._owner
         return subscription
 
     def _request(self, channel: int, policy: str, maxsize: int) -> None:

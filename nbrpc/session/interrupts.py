@@ -5,7 +5,8 @@ Theory of operation
 A KeyboardInterrupt that strikes while bytes are being taken from a socket, given to it or counted
 would tear the connection. So the SIGINT handler installed here looks at the interrupted stack: the
 innermost frame that belongs to the core of this package decides. Functions marked with `open_to`
-wait, or run the user's code, and let the interrupt through; everything else in the core holds it
+wait, those marked with `runs_user_code` call the user's, and both let the interrupt through;
+everything else in the core holds it
 back: whoever waits next raises it, or the signal is sent anew some milliseconds later, when the
 thread has left the core. Outside the core the interrupt strikes as always. The hot
 path pays nothing for this.
@@ -16,6 +17,7 @@ Python's own, and chains to one that the user had installed.
 
 from __future__ import annotations
 
+import _signal
 import _thread
 import signal
 import sys
@@ -26,7 +28,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-__all__ = ["check", "guarded", "install", "open_to", "uninstall", "user_code_on_top"]
+__all__ = ["check", "guarded", "install", "open_to", "runs_user_code", "uninstall", "user_code_on_top"]
 
 CORE = str(Path(__file__).resolve().parent.parent)
 CORE_FOLDERS = tuple(
@@ -36,42 +38,58 @@ CORE_FOLDERS = tuple(
 AGAIN = 0.003
 """Seconds after which a held-back interrupt is sent anew."""
 
+USER_FILES = (f"{CORE}/objects/operations.py", f"{CORE}/objects/access.py")
+"""Where the core calls into objects of the user: open to interrupts, as if marked."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_open: set[CodeType] = set()
+_waits: set[CodeType] = set()
+_callers: set[CodeType] = set()
 _pending = False
 _previous: Any = None
-_main = threading.main_thread().ident
+main_thread = threading.main_thread().ident
 
 
 def open_to(function: Function) -> Function:
-    """Mark a function of the core that waits or runs the user's code."""
-    _open.add(function.__code__)  # type: ignore[attr-defined]
+    """Mark a function of the core that waits: an interrupt may strike in it, or in what it calls."""
+    _waits.add(function.__code__)  # type: ignore[attr-defined]
     return function
 
 
-def _deciding_frame(frame: FrameType | None) -> CodeType | None:
-    """Give the code of the innermost frame of the core, or None."""
+def runs_user_code(function: Function) -> Function:
+    """Mark a function of the core that runs the user's code: an interrupt may strike in that."""
+    _callers.add(function.__code__)  # type: ignore[attr-defined]
+    return function
+
+
+def _is_core(code: CodeType) -> bool:
+    return code.co_filename.startswith(CORE_FOLDERS)
+
+
+def _may_strike(frame: FrameType | None) -> bool:
+    """Whether an exception may be raised at the top of a stack."""
+    if frame is None:
+        return True
+    if _is_core(frame.f_code):
+        return frame.f_code in _waits
     while frame is not None:
-        if frame.f_code.co_filename.startswith(CORE_FOLDERS):
-            return frame.f_code
+        code = frame.f_code
+        if _is_core(code) and code.co_filename not in USER_FILES:
+            return code in _waits or code in _callers
         frame = frame.f_back
-    return None
+    return True
 
 
 def user_code_on_top(thread: int) -> bool:
-    """Whether a thread runs code of the user (or waits), so that an exception may strike it."""
+    """Whether a thread runs code of the user, so that an exception may strike it."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - there is no public way
-    if frame is None or frame.f_code.co_filename.startswith(CORE_FOLDERS):
-        return False
-    return _deciding_frame(frame) in _open
+    return frame is not None and not _is_core(frame.f_code) and _may_strike(frame)
 
 
-def _handle(number: int, frame: FrameType | None) -> Any:
+def handle(number: int, frame: FrameType | None) -> Any:
     """Handle SIGINT."""
     global _pending  # noqa: PLW0603 - one main thread, one flag
-    code = _deciding_frame(frame)
-    if code is not None and code not in _open:
+    if not _may_strike(frame):
         _pending = True
         # Not a Timer: the interrupted code may hold a lock of the threading module.
         _thread.start_new_thread(_send_again, ())
@@ -87,7 +105,7 @@ def _send_again() -> None:
     time.sleep(AGAIN)
     if _pending:
         if hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(_main or 0, signal.SIGINT)
+            signal.pthread_kill(main_thread or 0, signal.SIGINT)
         else:
             signal.raise_signal(signal.SIGINT)
 
@@ -95,7 +113,7 @@ def _send_again() -> None:
 def check() -> None:
     """Raise an interrupt that was held back; called where waiting code is safe."""
     global _pending  # noqa: PLW0603
-    if _pending and threading.get_ident() == _main:
+    if _pending and threading.get_ident() == main_thread:
         _pending = False
         if callable(_previous) and _previous is not signal.default_int_handler:
             _previous(signal.SIGINT, sys._getframe(1))  # noqa: SLF001
@@ -105,26 +123,26 @@ def check() -> None:
 
 def guarded() -> bool:
     """Whether this thread may read a socket: an interrupt cannot strike between its bytecodes."""
-    return threading.get_ident() != _main or signal.getsignal(signal.SIGINT) is _handle
+    return threading.get_ident() != main_thread or _signal.getsignal(_signal.SIGINT) is handle
 
 
 def install() -> bool:
     """Put the handler in place, on the main thread and where SIGINT raises; True when it is there."""
     global _previous, _pending  # noqa: PLW0603
-    if threading.get_ident() != _main:
+    if threading.get_ident() != main_thread:
         return False
     current = signal.getsignal(signal.SIGINT)
-    if current is _handle:
+    if current is handle:
         return True
     if not callable(current):
         return False  # ignored, or installed by C code: not ours to change
     _previous = current
     _pending = False
-    signal.signal(signal.SIGINT, _handle)
+    signal.signal(signal.SIGINT, handle)
     return True
 
 
 def uninstall() -> None:
     """Give SIGINT back to whom it was taken from, if nobody took it from us."""
-    if threading.get_ident() == _main and signal.getsignal(signal.SIGINT) is _handle:
+    if threading.get_ident() == main_thread and _signal.getsignal(_signal.SIGINT) is handle:
         signal.signal(signal.SIGINT, _previous)

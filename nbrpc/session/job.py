@@ -7,9 +7,9 @@ A job is queued, then runs, then is answered. `Cancel` finds it in one of these 
 * queued: it is answered with CallCancelled and never runs;
 * a coroutine: its task is cancelled;
 * Python code on a thread: `Cancelled`, a BaseException, is injected into that thread. That happens
-  only under the job's lock and only while user code is on top of its stack; while our own code is
+  only under a lock and only while user code is on top of its stack; while our own code is
   on top, or a nested call waits, a flag is set instead, which that wait raises. The job closes
-  itself to injection, under the same lock, before it answers.
+  itself to injection, under that lock, before it answers.
 * closed, or not interruptible: nothing; the answer comes as it would have.
 """
 
@@ -33,6 +33,10 @@ RETRY = 0.005
 """Seconds until a cancel that met our own code on top of the stack tries again."""
 
 
+_lock = allocate_lock()
+"""Guards the striking and the closing of jobs; one for all, since both are short."""
+
+
 class Cancelled(BaseException):  # noqa: N818 - it is not an error but an order
     """Injected into code that the peer cancelled; not an Exception, so that no handler eats it."""
 
@@ -40,33 +44,31 @@ class Cancelled(BaseException):  # noqa: N818 - it is not an error but an order
 class RequestJob:
     """A request of the peer on its way to an answer."""
 
-    __slots__ = (
-        "_cancelled", "_injected", "_lock", "_open", "_shields", "_thread", "answered", "canceller", "deadline",
-        "depth", "interruptible", "last_progress", "ordered", "request", "runner", "session", "waits_on",
-    )  # fmt: skip
+    # Defaults of the class rather than of each object: most jobs never change them.
+    depth: int = 0
+    deadline: float | None = None
+    begun: bool = False
+    interruptible: bool = True
+    canceller: Any = None
+    """What cancels a coroutine, a cell or a stream; called instead of an injection."""
+    waits_on: Any = None
+    """The call that this job waits for, so that a cancel can wake it."""
+    ordered: bool = False
+    """Whether the answer must not overtake output that was sent before."""
+    runner: Any = None
+    """On a serial service's thread: its `asyncio.Runner`."""
+    last_progress: float = 0.0
+    _thread: int = 0
+    _open: bool = False
+    _injected: bool = False
+    _cancelled: bool = False
+    _shields: int = 0
 
-    def __init__(self, session: Session, request: Request, depth: int) -> None:
+    def __init__(self, session: Session, request: Request) -> None:
         self.session = session
         self.request = request
-        self.depth = depth
-        self.deadline = None if request.timeout is None else time.monotonic() + request.timeout
-        self.answered = False
-        self.interruptible = True
-        self.canceller: Any = None
-        """What cancels a coroutine, a cell or a stream; called instead of an injection."""
-        self.waits_on: Any = None
-        """The call that this job waits for, so that a cancel can wake it."""
-        self.ordered = False
-        """Whether the answer must not overtake output that was sent before."""
-        self.runner: Any = None
-        """On a serial service's thread: its `asyncio.Runner`."""
-        self.last_progress = 0.0
-        self._lock = allocate_lock()
-        self._thread = 0
-        self._open = False
-        self._injected = False
-        self._cancelled = False
-        self._shields = 0
+        if request.timeout is not None:
+            self.deadline = time.monotonic() + request.timeout
 
     @property
     def seq(self) -> int:
@@ -79,34 +81,47 @@ class RequestJob:
 
     # ---- running
 
+    @interrupts.runs_user_code
     def run(self) -> None:
         """Run the request and answer it; raises nothing."""
         session = self.session
-        session.jobs_queued -= 1
+        self.begun = True
         token = current_job.set(self)
+        value: Any = None
+        error: BaseException | None = None
         try:
-            if self._cancelled:
-                session.answer_failure(self, CallCancelled("the call was cancelled before it ran"))
-            elif self.deadline is not None and time.monotonic() >= self.deadline:
-                session.answer_failure(self, CallTimeout("the deadline passed before the call ran"))
-            else:
-                self._perform()
+            if self._cancelled or self.deadline is not None:
+                error = self._refusal()
+            if error is None:
+                try:
+                    self._thread = get_ident()
+                    self._open = True
+                    try:
+                        value = session.operations[self.request.op](session, self)
+                    except BaseException as raised:  # noqa: BLE001 - it goes to the peer
+                        error = raised
+                    with _lock:
+                        self._open = False
+                    if self._injected:
+                        self.close()
+                except Cancelled as struck:
+                    # The order arrived between the end of the user's code and the closing.
+                    self.close()
+                    error = struck
+            if error is not None:
+                session.answer_failure(self, error)
+            elif value is not UNANSWERED:
+                session.answer(self, value)
         finally:
             current_job.reset(token)
 
-    def _perform(self) -> None:
-        session = self.session
-        try:
-            value, error = self._run_user_code()
-            self.close()
-        except Cancelled as struck:
-            # The order arrived between the end of the user's code and the closing of the job.
-            self.close()
-            value, error = None, struck
-        if error is not None:
-            session.answer_failure(self, error)
-        elif value is not UNANSWERED:
-            session.answer(self, value)
+    def _refusal(self) -> BaseException | None:
+        """Say why the request is not to be run at all, if there is a reason."""
+        if self._cancelled:
+            return CallCancelled("the call was cancelled before it ran")
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return CallTimeout("the deadline passed before the call ran")
+        return None
 
     def begin(self) -> None:
         """Let orders in on this thread; raises one that has come already."""
@@ -114,17 +129,9 @@ class RequestJob:
         self._open = True
         self.check_cancelled()
 
-    def _run_user_code(self) -> tuple[Any, BaseException | None]:
-        self._thread = get_ident()
-        self._open = True
-        try:
-            return self.session.carry_out(self), None
-        except BaseException as error:  # noqa: BLE001 - whatever it is goes to the peer
-            return None, error
-
     def close(self) -> None:
         """Let no more orders in; take back one that has not struck yet."""
-        with self._lock:
+        with _lock:
             self._open = False
             if self._injected:
                 _inject(self._thread, None)
@@ -141,7 +148,7 @@ class RequestJob:
 
     def _strike(self) -> None:
         """Try to inject the order; later again where that is not possible now."""
-        with self._lock:
+        with _lock:
             if not self._open or self._injected or not self.interruptible or self._shields:
                 return
             if self.waits_on is not None:
@@ -165,7 +172,7 @@ class RequestJob:
 
     def shield(self, step: int) -> None:
         """Enter (+1) or leave (-1) a stretch that a cancel does not break."""
-        with self._lock:
+        with _lock:
             self._shields += step
         if step < 0 and not self._shields and self._open:
             self.check_cancelled()

@@ -39,8 +39,8 @@ class Outbox:
     """The bytes of one session on their way to its transport."""
 
     __slots__ = (
-        "_blocked", "_bulk", "_corked", "_corked_size", "_drained", "_lock", "_lost", "_partial", "_reactor",
-        "_ready", "_transport", "_want_write", "bytes_sent", "queued",
+        "_blocked", "bulk", "corked", "_corked_size", "_drained", "lock", "_lost", "partial", "_reactor",
+        "ready", "_transport", "_want_write", "bytes_sent", "queued",
     )  # fmt: skip
 
     def __init__(
@@ -54,11 +54,11 @@ class Outbox:
         self._reactor = reactor
         self._lost = lost
         self._want_write = want_write
-        self._lock = allocate_lock()
-        self._ready: deque[list[Piece]] = deque()
-        self._bulk: deque[tuple[Iterator[list[Piece]], object]] = deque()
-        self._partial: list[Piece] = []
-        self._corked: deque[list[Piece]] = deque()
+        self.lock = allocate_lock()
+        self.ready: deque[list[Piece]] = deque()
+        self.bulk: deque[tuple[Iterator[list[Piece]], object]] = deque()
+        self.partial: list[Piece] = []
+        self.corked: deque[list[Piece]] = deque()
         self._corked_size = 0
         self._blocked = False
         self._drained: list[Callable[[], None]] = []
@@ -78,39 +78,46 @@ class Outbox:
         ordered
             It must not overtake a large message sent before.
         """
-        if self._corked or lazy or self._reactor.corker:
-            if self._cork(pieces, lazy=lazy):
+        if self.corked or lazy or self._reactor.corker:
+            if not (ordered and self.bulk) and self._cork(pieces, lazy=lazy):
+                if self._corked_size >= CORK_LIMIT:
+                    self.flush_corked()
                 return
-            if self._corked and not self._bulk:
-                self._corked.append(pieces)
-                self.flush_corked()
-                return
-            self.flush_corked()
-        if ordered and self._bulk:
-            self._bulk.append((iter((pieces,)), None))
+            self.flush_corked()  # what was corked goes first
+        if ordered and self.bulk:
+            self.bulk.append((iter((pieces,)), None))
             self.flush()
             return
-        if self._ready or self._partial or self._bulk or not self._lock.acquire(False):
+        if self.ready or self.partial or self.bulk or not self.lock.acquire(False):
             self._enqueue(pieces)
             self.flush()
             return
         try:
             self._send(pieces)
         finally:
-            self._lock.release()
-        if self._ready:
+            self.lock.release()
+        if self.ready:
             self.flush()
+
+    def keep(self, data: bytes, sent: int) -> None:
+        """Queue what the kernel did not take of a message that was sent the short way.
+
+        Needs the write lock to have been held without a break since then, or nothing was taken.
+        """
+        self.partial = [memoryview(data)[sent:]]
+        self._blocked = True
+        self._want_write(True)
 
     def write_large(self, chunks: Iterator[list[Piece]], keep: object) -> None:
         """Send a message in chunks; ``keep`` lives until the last one is on its way."""
-        if self._corked:
+        if self.corked:
             self.flush_corked()
-        self._bulk.append((chunks, keep))
+        self.bulk.append((chunks, keep))
         self.flush()
 
     def _enqueue(self, pieces: list[Piece]) -> None:
         self.queued += sum(map(len, pieces))
-        self._ready.append(pieces)
+        self.ready.append(pieces)
 
     def _cork(self, pieces: list[Piece], *, lazy: bool) -> bool:
         """Keep a message for the end of the slice, if this thread runs one."""
@@ -119,16 +126,16 @@ class Outbox:
             if not lazy or current_job.get() is None:
                 return False
             reactor.watch_corked()
-        if not self._corked:
+        if not self.corked:
             self._corked_size = 0
             reactor.corked.append(self)
-        self._corked.append(pieces)
+        self.corked.append(pieces)
         self._corked_size += sum(map(len, pieces))
-        return self._corked_size < CORK_LIMIT
+        return True
 
     def flush_corked(self) -> None:
         """Send what was corked."""
-        corked = self._corked
+        corked = self.corked
         while corked:
             try:
                 self._enqueue(corked.popleft())
@@ -140,27 +147,27 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what is queued, as far as the kernel takes it."""
-        while (self._ready or self._partial or self._bulk) and not self._blocked:
-            if not self._lock.acquire(False):
+        while (self.ready or self.partial or self.bulk) and not self._blocked:
+            if not self.lock.acquire(False):
                 return  # the holder looks again after letting go
             try:
                 self._drain()
             finally:
-                self._lock.release()
+                self.lock.release()
 
     def on_writable(self) -> None:
         """The kernel takes bytes again."""
-        with self._lock:
+        with self.lock:
             self._blocked = False
             self._want_write(False)
         self.flush()
-        if not (self._ready or self._partial or self._bulk):
+        if not (self.ready or self.partial or self.bulk):
             self.on_drained()
 
     def when_drained(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` once when nothing waits for the kernel any more."""
         self._drained.append(wake)
-        if not (self._ready or self._partial or self._bulk):
+        if not (self.ready or self.partial or self.bulk):
             self.on_drained()
 
     def on_drained(self) -> None:
@@ -172,11 +179,11 @@ class Outbox:
     def _drain(self) -> None:
         """Send until nothing is left or the kernel is full; needs the write lock."""
         while not self._blocked:
-            if self._partial:
-                pieces, self._partial = self._partial, []
-            elif self._ready:
+            if self.partial:
+                pieces, self.partial = self.partial, []
+            elif self.ready:
                 pieces = self._gather_ready()
-            elif self._bulk:
+            elif self.bulk:
                 pieces = self._gather_bulk()
                 if not pieces:
                     continue
@@ -188,8 +195,8 @@ class Outbox:
         """Take small messages together."""
         gathered: list[Piece] = []
         size = 0
-        while self._ready and size < CORK_LIMIT:
-            pieces = self._ready.popleft()
+        while self.ready and size < CORK_LIMIT:
+            pieces = self.ready.popleft()
             size += sum(map(len, pieces))
             gathered += pieces
         self.queued -= size
@@ -199,13 +206,13 @@ class Outbox:
 
     def _gather_bulk(self) -> list[Piece]:
         """Take some chunks of the first large message."""
-        chunks, _ = self._bulk[0]
+        chunks, _ = self.bulk[0]
         gathered: list[Piece] = []
         size = 0
         while size < GATHER:
             pieces = next(chunks, None)
             if pieces is None:
-                self._bulk.popleft()
+                self.bulk.popleft()
                 break
             size += sum(map(len, pieces))
             gathered += pieces
@@ -216,8 +223,8 @@ class Outbox:
         try:
             taken = self._transport.send(pieces)
         except ConnectionLost as error:
-            self._ready.clear()
-            self._bulk.clear()
+            self.ready.clear()
+            self.bulk.clear()
             self._blocked = True
             self._lost(error)
             return
@@ -225,7 +232,7 @@ class Outbox:
         for index, piece in enumerate(pieces):
             if taken < len(piece):
                 rest = memoryview(piece)[taken:]
-                self._partial = [rest, *pieces[index + 1 :]]
+                self.partial = [rest, *pieces[index + 1 :]]
                 self._blocked = True
                 self._want_write(True)
                 return

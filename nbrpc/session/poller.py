@@ -19,6 +19,8 @@ class EpollPoller:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self.close = self._epoll.close
+        self.poll = self._epoll.poll
+        """Wait at most so many seconds; give the ready descriptors with what they are ready for."""
 
     def add(self, descriptor: int, interest: int) -> None:
         """Watch a descriptor."""
@@ -34,10 +36,6 @@ class EpollPoller:
             self._epoll.unregister(descriptor)
         except (OSError, ValueError):
             pass
-
-    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Wait at most ``timeout`` seconds and give the ready descriptors with what they are ready for."""
-        return self._epoll.poll(timeout)
 
 
 class SelectorPoller:

@@ -28,6 +28,7 @@ import contextlib
 import heapq
 import itertools
 import logging
+import math
 import os
 import threading
 import time
@@ -78,6 +79,14 @@ class Job(Protocol):
         """Run; never raises."""
 
 
+def run_safely(job: Job) -> None:
+    """Run a job; a worker outlives whatever it raises."""
+    try:
+        job.run()
+    except BaseException:
+        log.exception("a job failed")
+
+
 class Worker(threading.Thread):
     """One thread of the reactor."""
 
@@ -120,6 +129,8 @@ class Reactor:
         self._timers: list[tuple[float, int, Job]] = []
         self._timer_lock = allocate_lock()
         self._next_tick = 0.0
+        self._due = 0.0
+        """When the leader must look around of itself: the next tick, or the first timer."""
         self.tick_interval = 0.5
         self._monitor_parked = True
         self._monitor_wake = allocate_lock()
@@ -182,6 +193,11 @@ class Reactor:
             return  # it will come to it
         self._employ()
 
+    def post(self, job: Job) -> None:
+        """Have a worker run a job soon; takes no lock, so that ``__del__`` may call it."""
+        self.jobs.append(job)
+        self.wake()
+
     def _employ(self) -> None:
         """Wake or make a worker for the jobs on the deque."""
         with self._roles:
@@ -195,7 +211,9 @@ class Reactor:
         due = time.monotonic() + seconds
         with self._timer_lock:
             heapq.heappush(self._timers, (due, next(self._numbers), job))
-            first = self._timers[0][0] == due
+            first = due < self._due
+            if first:
+                self._due = due
         if first:
             self.wake()
 
@@ -232,39 +250,48 @@ class Reactor:
                 job = self.jobs.popleft()
             except IndexError:
                 return
-            job.run()
+            run_safely(job)
 
     def lead(self, worker: Worker) -> None:
         """Read all sources and run their jobs until another worker leads."""
         poll = self._poller.poll
         sources = self._sources
         jobs = self.jobs
+        clock = time.monotonic
+        now = clock()
         while self.leader is worker:
+            if jobs:
+                # With all workers taken the leader only reads; somebody else runs the jobs.
+                wait = 0.0 if self._workers <= WORKER_LIMIT else MONITOR_TICK
+            else:
+                wait = LEND_TICK if self._lent else self._due - now
             try:
-                events = poll(0 if jobs else self._timeout())
+                events = poll(wait if wait > 0.0 else 0.0)
             except OSError:
                 return  # closed in a forked child or at exit
             for descriptor, mask in events:
                 source = sources.get(descriptor)
-                if source is not None:
-                    self._guard(source.on_ready, mask)
-                elif descriptor == self._waker.fileno():
-                    self._waker.clear()
-            if self._lent or time.monotonic() >= self._next_tick or self._timers:
-                self._housekeeping()
-            if jobs:
-                self._run_slice(worker)
+                if source is None:
+                    if descriptor == self._waker.fileno():
+                        self._waker.clear()
+                    continue
+                try:
+                    source.on_ready(mask)
+                except Exception:
+                    log.exception("a source failed")
+            now = clock()
+            if self._lent or now >= self._due:
+                self._housekeeping(now)
+            if jobs and self._workers <= WORKER_LIMIT:
+                self._run_slice(worker, now + SLICE)
             if self.corked:
                 self.flush_corked()
 
-    def _run_slice(self, worker: Worker) -> None:
-        """Run jobs for a slice of time as the leader."""
+    def _run_slice(self, worker: Worker, ends: float) -> None:
+        """Run jobs as the leader, until a time."""
         if self._monitor_parked:
             self._unpark_monitor()
-        if self._workers > WORKER_LIMIT:
-            return
         jobs = self.jobs
-        ends = time.perf_counter() + SLICE
         while jobs:
             try:
                 job = jobs.popleft()
@@ -274,11 +301,14 @@ class Reactor:
             self.corker = worker.ident if jobs else 0  # type: ignore[assignment]
             worker.jobs_begun += 1
             worker.in_job = True
-            job.run()
+            try:
+                job.run()
+            except BaseException:
+                log.exception("a job failed")
             worker.in_job = False
             if self.leader is not worker:
                 return
-            if time.perf_counter() >= ends:
+            if jobs and time.monotonic() >= ends:
                 break
         self.corker = 0
 
@@ -377,29 +407,21 @@ class Reactor:
 
     # ---- time
 
-    def _timeout(self) -> float:
-        """Seconds until the leader must look around of itself."""
-        if self._lent:
-            return LEND_TICK
-        now = time.monotonic()
-        due = self._next_tick
-        if self._timers:
-            due = min(due, self._timers[0][0])
-        return max(0.0, due - now)
-
-    def _housekeeping(self) -> None:
+    def _housekeeping(self, now: float) -> None:
         """Take back lent descriptors, run timers, tick sources."""
         for descriptor, session in list(self._lent.items()):
             if session.take_back():
                 self._lent.pop(descriptor, None)
-        now = time.monotonic()
-        with self._timer_lock:
-            while self._timers and self._timers[0][0] <= now:
-                self.jobs.append(heapq.heappop(self._timers)[2])
+        if now < self._due:
+            return
         if now >= self._next_tick:
             self._next_tick = now + self.tick_interval
             for source in self.sources():
                 self._guard(source.on_tick, now)
+        with self._timer_lock:
+            while self._timers and self._timers[0][0] <= now:
+                self.jobs.append(heapq.heappop(self._timers)[2])
+            self._due = min(self._next_tick, self._timers[0][0] if self._timers else math.inf)
 
     def abandon(self) -> None:
         """Forget everything in a forked child, without touching what the parent uses."""

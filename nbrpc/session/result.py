@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbrpc.errors import CallCancelled, CallTimeout, ConnectionLost
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box
-from nbrpc.session.call import Call
+from nbrpc.session.call import Call, current_job
+from nbrpc.session.reactor import reactor
 from nbrpc.session.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -62,11 +64,6 @@ class AsyncResult(Call):
     connection's dispatcher (a result that is ready already) at once.
     """
 
-    __slots__ = (
-        "__weakref__", "_callbacks", "_cancel_requested", "_deadline", "_ended", "_error", "_observers", "_state",
-        "_unboxed", "_value", "_call", "outputs", "progress", "started", "target",
-    )  # fmt: skip
-
     def __init__(self, session: Session, seq: int, call: Any = "", target: str = "") -> None:
         super().__init__(session, seq)
         self._call = call
@@ -85,7 +82,8 @@ class AsyncResult(Call):
         self._error: BaseException | None = None
 
     def __repr__(self) -> str:
-        state = {"cancelling": "pending", "lost": "error"}.get(self.state, self.state)
+        # The waiters of a cancelled call are free, whether or not the remote has confirmed.
+        state = {"cancelling": "cancelled", "lost": "error"}.get(self.state, self.state)
         return f"<AsyncResult object ({state}) at 0x{id(self):08x}>"
 
     # ---- what it looks like now; never blocks
@@ -117,7 +115,7 @@ class AsyncResult(Call):
     @property
     def error(self) -> bool:
         """Whether the result is an exception."""
-        return self.done and self._state in {"error", "lost", "cancelled"}
+        return self.done and (self._cancel_requested or self._state in {"error", "lost", "cancelled"})
 
     @property
     def expired(self) -> bool:
@@ -143,7 +141,8 @@ class AsyncResult(Call):
         return True
 
     def _expire(self) -> None:
-        self.session.abandon(self)
+        # The remote code runs on: it may be moving hardware. To stop it is what `cancel` is for.
+        self.session.forget(self)
         if not self.done:
             self._finish("expired", None)
 
@@ -230,20 +229,22 @@ class AsyncResult(Call):
 
         if not self.done:
             loop = asyncio.get_running_loop()
-            arrived: asyncio.Future[None] = loop.create_future()
+            arrived = asyncio.Event()
 
             def tell(_result: AsyncResult) -> None:
-                loop.call_soon_threadsafe(lambda: arrived.done() or arrived.set_result(None))
+                # Progress and output are changes too, and the end of none.
+                if self.done:
+                    loop.call_soon_threadsafe(arrived.set)
 
             self.observe_end(tell)
-            if self._deadline is not None:
-                timer = loop.call_later(max(0.0, self._deadline - time.monotonic()), tell, self)
-                arrived.add_done_callback(lambda _: timer.cancel())
+            self.session.ensure_read()
             try:
-                yield from arrived
+                yield from arrived.wait().__await__()
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+            finally:
+                self.unobserve(tell)
         return self.value
 
     # ---- callbacks
@@ -254,7 +255,9 @@ class AsyncResult(Call):
         It runs where events of the connection run, in the context of this call. What it raises is
         logged.
         """
-        entry = (function, copy_context())
+        context = copy_context()
+        context.run(current_job.set, None)  # it will run for no request of a peer
+        entry = (function, context)
         self._callbacks.append(entry)
         if self.done:
             self._run_callbacks()
@@ -294,7 +297,12 @@ class AsyncResult(Call):
 
     def set_expiry(self, seconds: float | None) -> None:
         """Let the result expire when it has not come within so many seconds; None never."""
+        if self.done:
+            return
         self._deadline = None if seconds is None else time.monotonic() + seconds
+        if seconds is not None:
+            # Those who do not look are told as well: a future, a display, a coroutine.
+            reactor().call_later(max(0.0, seconds), _Expiry(self))
 
     def future(self) -> Future[Any]:
         """Give a `concurrent.futures.Future` that ends as this result does."""
@@ -304,9 +312,12 @@ class AsyncResult(Call):
         def settle(result: AsyncResult) -> None:
             if not result.done or future.done():
                 return
-            result._unbox()
-            if result._error is not None:
-                future.set_exception(result._error)
+            try:
+                error = result.exception()
+            except CallTimeout as expired:
+                error = expired
+            if error is not None:
+                future.set_exception(error)
             else:
                 future.set_result(result._value)
 
@@ -383,7 +394,10 @@ class AsyncResult(Call):
         """End a result that no message ends: a local call, a gathering."""
         if self.done:
             return
-        self._finish("error" if error is not None else "ready", _Given(value, error))
+        state = "ready" if error is None else "error"
+        if self._cancel_requested and isinstance(error, CallCancelled):
+            state = "cancelled"
+        self._finish(state, _Given(value, error))
 
     def __del__(self) -> None:
         # Nobody looked at the value: the references in it go back. Only deques are touched here.
@@ -417,10 +431,22 @@ class _Callback:
             log.exception("a callback of %r failed", self.result)
 
 
+class _Expiry:
+    """The moment at which a result expires, unless it has come or the time was changed."""
+
+    __slots__ = ("result",)
+
+    def __init__(self, result: AsyncResult) -> None:
+        self.result = weakref.ref(result)
+
+    def run(self) -> None:
+        result = self.result()
+        if result is not None:
+            result._has_expired()
+
+
 class LocalResult(AsyncResult):
     """A result that no message ends: a local call on a thread."""
-
-    __slots__ = ()
 
     reads_socket = False
 
@@ -455,8 +481,6 @@ def gather(results: Iterable[AsyncResult]) -> AsyncResult:
 class _Gathering(LocalResult):
     """What `gather` gives."""
 
-    __slots__ = ("items",)
-
     def __init__(self, session: Session, items: list[AsyncResult]) -> None:
         super().__init__(session, 0, f"gather of {len(items)}")
         self.items = items
@@ -476,7 +500,12 @@ class _Gathering(LocalResult):
 
     def cancel(self) -> bool:
         """Cancel all that have not ended."""
-        return any([item.cancel() for item in self.items])
+        if self.done:
+            return False
+        self._cancel_requested = True
+        for item in self.items:
+            item.cancel()
+        return True
 
 
 class _Nowhere:
@@ -493,8 +522,8 @@ class _Nowhere:
     def ensure_read(self) -> None:
         """Nothing is read."""
 
-    def abandon(self, _call: Call) -> None:
-        """There is no peer to be told."""
+    def forget(self, _call: Call) -> None:
+        """There is no peer that would answer."""
 
 
 def nowhere() -> Any:

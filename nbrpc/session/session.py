@@ -23,11 +23,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from nbrpc.errors import ConnectionLost, LimitExceeded, NbrpcError, RemoteProtocolError
+from nbrpc.errors import (
+    CallTimeout,
+    ConnectionLost,
+    LimitExceeded,
+    NbrpcError,
+    RemoteProtocolError,
+)
 from nbrpc.objects import proxy as proxies
 from nbrpc.objects.access import Policy
 from nbrpc.objects.boxing import Boxing, Draft
-from nbrpc.objects.refs import pairs
 from nbrpc.options import Limits, Timing
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box, Description
@@ -40,7 +45,9 @@ from nbrpc.session.answers import Answers
 from nbrpc.session.call import Call, current_job
 from nbrpc.session.job import RequestJob
 from nbrpc.session.outbox import Outbox
-from nbrpc.session.reactor import READ, WRITE, Reactor, reactor
+from nbrpc.session.quick import Quick
+from nbrpc.session.reactor import Reactor, reactor
+from nbrpc.session.receiving import Receiving
 from nbrpc.session.waiting import check_nesting, lost, wait_for
 from nbrpc.transports.base import Transport
 
@@ -48,14 +55,8 @@ __all__ = ["Session"]
 
 log = logging.getLogger("nbrpc.session")
 
-READ_SIZE = 64 * 1024
-BULK_READ_SIZE = 256 * 1024
 
-STRANGE_REPLIES = 10
-"""Replies to requests that were never made, after which the link is closed."""
-
-
-class Session(Answers):
+class Session(Quick, Receiving, Answers):
     """The live state of one connection.
 
     Parameters
@@ -90,6 +91,9 @@ class Session(Answers):
         self.limits = limits
         self.timing = timing
         self.name = transport.name
+        self.socket = getattr(transport, "plain_socket", None)
+        self.reader = protocol.reader
+        self.default_timeout = timing.call
         self.connecting = connecting
         self.dispatcher = dispatcher
         self.reactor: Reactor = reactor()
@@ -114,7 +118,6 @@ class Session(Answers):
         self.shell: Any = None
         self.cell_runner: Any = None
         """Runs cells on the main thread of a server; None runs them where other requests run."""
-        self.jobs_queued = 0
         self.requests_sent = 0
         self.requests_served = 0
         self.events_sent = 0
@@ -166,7 +169,7 @@ class Session(Answers):
 
     # ---- requests of ours
 
-    def request(
+    def request_slowly(
         self,
         op: int,
         oid: int,
@@ -184,7 +187,7 @@ class Session(Answers):
         ConnectionLost
             The link is dead, or died meanwhile.
         CallTimeout
-            The deadline passed; the peer is told to stop.
+            The deadline passed; code that is running on the peer runs on.
         """
         if timeout is None:
             timeout = self.timing.call
@@ -193,8 +196,16 @@ class Session(Answers):
         if len(self.pending) >= self.limits.requests:
             self._wait_for_room(deadline)
         self.send_request(call, op, oid, name, args, kwargs, timeout)
+        return self.finish(call, deadline)
+
+    def finish(self, call: Call, deadline: float | None = None) -> Any:
+        """Wait for the answer to a request that was sent, and give it."""
         try:
             wait_for(call, deadline)
+        except CallTimeout:
+            # The peer knows the deadline too; code that runs there is not broken off by it.
+            self.forget(call)
+            raise
         except BaseException:
             self.abandon(call)
             raise
@@ -295,10 +306,16 @@ class Session(Answers):
 
     def abandon(self, call: Call) -> None:
         """Nobody waits for a call any more: tell the peer to stop, and drop what comes."""
-        if self.pending.pop(call.seq, None) is not None:
+        if self.forget(call):
             self.send_quietly(Kind.CANCEL, (call.seq,))
-        elif type(call.reply) is messages.Reply:
+
+    def forget(self, call: Call) -> bool:
+        """Drop what comes for a call, which runs on; False when its answer was there already."""
+        if self.pending.pop(call.seq, None) is not None:
+            return True
+        if type(call.reply) is messages.Reply:
             self.boxing.discard(call.reply.value)
+        return False
 
     def _wait_for_room(self, deadline: float | None) -> None:
         """Wait until fewer requests are outstanding than the limit."""
@@ -366,206 +383,9 @@ class Session(Answers):
         for start in range(0, len(counts), 20_000):
             self.send_quietly(Kind.RELEASE, (counts[start : start + 20_000],))
 
-    # ---- receiving
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes; needs the reading lock.
-
-        Raises
-        ------
-        NbrpcError
-            The link is to be closed with it.
-        """
-        if not data:
-            raise ConnectionLost(f"{self.name} closed the connection")
-        self._reads += 1
-        self.bytes_received += len(data)
-        for message in self.protocol.receive(data):
-            HANDLERS[type(message)](self, message)
-
-    def handle(self, message: Any) -> None:
-        """Take one message that came with the handshake."""
-        HANDLERS[type(message)](self, message)
-
-    def on_ready(self, mask: int) -> None:
-        """Read and write what is possible; from the reactor."""
-        if mask & WRITE:
-            self.outbox.on_writable()
-        if mask & ~WRITE:
-            self._read_ready()
-
-    def _read_ready(self) -> None:
-        if not self.reading.acquire(False):
-            self._set_armed(False)
-            self.reactor.lend(self.fileno(), self)
-            return
-        try:
-            if self.closed:
-                return
-            bulk = self.protocol.receiving
-            data = self.transport.receive(BULK_READ_SIZE if bulk else READ_SIZE)
-            if data is not None:
-                self.feed(data)
-        except NbrpcError as error:
-            self.lose(error)
-        finally:
-            self.reading.release()
-
-    def read_now(self) -> None:
-        """Take what the transport has, without waiting; has the reading lock, and lets it go."""
-        try:
-            data = None if self.closed else self.transport.receive(READ_SIZE)
-            if data is not None:
-                self.feed(data)
-        except NbrpcError as error:
-            self.lose(error)
-        finally:
-            self.reading.release()
-
     def lost_error(self) -> ConnectionLost:
         """Give a fresh error for a dead session."""
         return lost(self)
-
-    def _on_reply(self, message: Any) -> None:
-        call = self.pending.pop(message.seq, None)
-        if call is None:
-            self._late(message)
-            return
-        call.resolve(message)
-        if self._room:
-            self._room.popleft().release()
-
-    def _late(self, message: Any) -> None:
-        """A reply that nobody waits for any more, or that nobody asked for."""
-        if isinstance(message, messages.Reply):
-            self.boxing.discard(message.value)
-        newest = self._seqs.__reduce__()[1][0]
-        if not 0 < message.seq < newest:
-            self._strange += 1
-            if self._strange >= STRANGE_REPLIES:
-                raise RemoteProtocolError("the peer answers requests that were never made")
-
-    def _on_request(self, request: messages.Request) -> None:
-        seq = request.seq
-        if seq in self.serving or seq <= 0:
-            raise RemoteProtocolError(f"request {seq} was sent twice")
-        if len(self.serving) >= self.limits.requests:
-            raise RemoteProtocolError(f"more than {self.limits.requests:,} requests are outstanding")
-        call = self.pending.get(request.parent) if request.parent else None
-        job = RequestJob(self, request, call.depth if call is not None else 0)
-        self.serving[seq] = job
-        self.requests_served += 1
-        self.jobs_queued += 1
-        if call is not None and call.waiting:
-            call.add_job(job)
-        else:
-            self.dispatcher.submit(job)
-
-    def redispatch(self, call: Call) -> None:
-        """Nobody waits on a call any more: its jobs go where others go."""
-        while call.jobs:
-            try:
-                self.dispatcher.submit(call.jobs.popleft())
-            except IndexError:
-                return
-
-    def _on_cancel(self, message: messages.Cancel) -> None:
-        job = self.serving.get(message.seq)
-        if job is not None:
-            job.cancel()
-
-    def _on_release(self, message: messages.Release) -> None:
-        dropped = []
-        with self.guard:
-            for oid, count in pairs(message.counts):
-                dropped.append(self.boxing.exports.release(oid, count))
-        for obj in dropped:
-            self.close_generator(obj)
-
-    def _on_event(self, message: messages.Event) -> None:
-        self.events_received += 1
-        channel = self.channels.get(message.channel)
-        if channel is not None:
-            channel.receive(message)
-        else:
-            for item in message.args:
-                self.boxing.discard(item)
-
-    def _on_credit(self, message: messages.Credit) -> None:
-        table = self.subscribers if message.kind == "e" else self.streams
-        target = table.get(message.channel)
-        if target is not None:
-            if not 0 < message.amount <= 2**31:
-                raise RemoteProtocolError("the peer gives a credit that is no number of items")
-            target.add_credit(message.amount)
-
-    def _on_progress(self, message: messages.Progress) -> None:
-        call = self.pending.get(message.seq)
-        if call is not None:
-            call.on_progress(message.done, message.total, message.text)
-
-    def _on_output(self, message: messages.Output) -> None:
-        call = self.pending.get(message.seq)
-        if call is not None:
-            call.on_output(message.kind, self.boxing.unbox(message.content, message.buffers))
-
-    def _on_items(self, message: messages.Items) -> None:
-        call: Any = self.pending.get(message.seq)
-        receive = getattr(call, "receive_items", None)
-        if receive is None:
-            for item in message.items:
-                self.boxing.discard(item)
-        else:
-            receive(message)
-
-    def _on_ping(self, message: messages.Ping) -> None:
-        self.send_quietly(Kind.PONG, (message.number,))
-
-    def _on_pong(self, message: messages.Pong) -> None:
-        sent, call = self._pings.pop(message.number, (None, None))
-        if sent is not None:
-            self.round_trip = time.monotonic() - sent
-        if call is not None:
-            call.resolve(messages.Reply(0, None))
-
-    def _on_goodbye(self, message: messages.Goodbye) -> None:
-        reason = message.reason[:500]
-        raise ConnectionLost(f"{self.name} closed the connection" + (f": {reason}" if reason else ""))
-
-    # ---- who reads
-
-    def ensure_read(self) -> None:
-        """Make sure that the reactor reads, unless a thread does."""
-        if not self._armed and not self.reading.locked():
-            self._set_armed(True)
-
-    def take_back(self) -> bool:
-        """Whether the reactor reads again a descriptor that a caller had; from its leader."""
-        if self._armed or self.closed:
-            return True
-        if self.reading.locked() or self._reads != self._reads_seen:
-            self._reads_seen = self._reads
-            return False
-        self._set_armed(True)
-        return True
-
-    def _set_armed(self, armed: bool) -> None:
-        with self._interest_lock:
-            if armed != self._armed:
-                self._armed = armed
-                self._show_interest()
-
-    def _want_write(self, writing: bool) -> None:
-        with self._interest_lock:
-            if writing != self._writing:
-                self._writing = writing
-                self._show_interest()
-
-    def _show_interest(self) -> None:
-        """Tell the reactor; needs the interest lock."""
-        self.reactor.interest(
-            self.fileno(), (READ if self._armed else 0) | (WRITE if self._writing else 0)
-        )
 
     # ---- life and death
 
@@ -618,6 +438,10 @@ class Session(Answers):
 
     def lose(self, error: BaseException) -> None:
         """End the connection because of an error: wake every waiter, drop every object, once."""
+        problem = error
+        if not isinstance(error, ConnectionLost):
+            error = ConnectionLost(f"the connection to {self.name} was ended: {problem}")
+            error.__cause__ = problem
         with self.guard:
             if self.closed:
                 return
@@ -625,10 +449,11 @@ class Session(Answers):
             self.lost_because = error
             objects = self.boxing.exports.clear()
             self.boxing.imports.clear()
-        if isinstance(error, RemoteProtocolError):
-            log.warning("%s: %s", self.name, error)
-            self._say_goodbye(str(error))
+        if isinstance(problem, RemoteProtocolError):
+            log.warning("%s: %s", self.name, problem)
+            self._say_goodbye(str(problem))
         self.reactor.unregister(self.fileno())
+        self.socket = None
         self.transport.close()
         for call in [*self.pending.values(), *(c for _, c in self._pings.values() if c is not None)]:
             call.resolve(error)
@@ -646,8 +471,7 @@ class Session(Answers):
         self.dispatcher.session_ended(self)
         if self.on_end is not None:
             self.on_end(self)
-        for obj in objects:
-            self.close_generator(obj)
+        self._close_generators(objects)
 
     def _say_goodbye(self, reason: str) -> None:
         """Tell a peer that broke the protocol why, if that is possible at once."""
@@ -666,20 +490,3 @@ class Session(Answers):
         for call in list(self.pending.values()):
             call.resolve(self.lost_because)
         self.transport.abandon()
-
-
-HANDLERS: dict[type, Callable[[Session, Any], None]] = {
-    messages.Request: Session._on_request,
-    messages.Reply: Session._on_reply,
-    messages.Failure: Session._on_reply,
-    messages.Cancel: Session._on_cancel,
-    messages.Release: Session._on_release,
-    messages.Event: Session._on_event,
-    messages.Credit: Session._on_credit,
-    messages.Progress: Session._on_progress,
-    messages.Output: Session._on_output,
-    messages.Items: Session._on_items,
-    messages.Ping: Session._on_ping,
-    messages.Pong: Session._on_pong,
-    messages.Goodbye: Session._on_goodbye,
-}

@@ -55,8 +55,6 @@ CHUNK_TIME = 0.001
 class StreamCall(Call):
     """The request of a stream, with the items that have arrived."""
 
-    __slots__ = ("consumed", "items", "window")
-
     def __init__(self, session: Session, seq: int) -> None:
         super().__init__(session, seq)
         self.items: deque[Any] = deque()
@@ -146,8 +144,8 @@ class RemoteIterator:
     def __del__(self) -> None:
         call = self._call
         if not call.done and not self._session.closed:
-            # Nothing is sent from here: the next tick does it.
-            self._session.reactor.call_later(0, _Abandon(self._session, call))
+            # Nothing is sent from here, and no lock taken.
+            self._session.reactor.post(_Abandon(self._session, call))
 
 
 class _Abandon:
@@ -355,7 +353,7 @@ class Stream:
         with self._sending:
             chunk = self.chunk
             while chunk:
-                items = []
+                items: list[Any] = []
                 while chunk and len(items) < CHUNK:
                     items.append(chunk.popleft())
                 self._send(items)

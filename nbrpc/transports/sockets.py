@@ -43,6 +43,7 @@ __all__ = [
 DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 # A program that embeds Python may have restored SIGPIPE's deadly default.
 NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+SEND_FLAGS = DONT_WAIT | NO_SIGNAL
 HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 UNIX_FAMILY = getattr(socket, "AF_UNIX", None)
 
@@ -87,6 +88,11 @@ class SocketTransport(Transport):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
+    @property
+    def plain_socket(self) -> socket.socket | None:
+        """The socket, where one call of it is one system call and needs nothing around it."""
+        return self._socket if self.waitable else None
+
     def fileno(self) -> int:
         """Give the socket's descriptor."""
         return self._socket.fileno()
@@ -124,7 +130,7 @@ class SocketTransport(Transport):
         """Give as much as the kernel takes (send, or sendmsg for several pieces)."""
         try:
             if len(pieces) == 1:
-                return self._send(pieces[0], DONT_WAIT | NO_SIGNAL)
+                return self._send(pieces[0], SEND_FLAGS)
             return self._send_several(pieces)
         except BlockingIOError:
             return 0
@@ -135,11 +141,11 @@ class SocketTransport(Transport):
         if HAS_SENDMSG:
             if len(pieces) > MOST_PIECES:
                 pieces = pieces[:MOST_PIECES]
-            return self._socket.sendmsg(pieces, (), DONT_WAIT | NO_SIGNAL)
+            return self._socket.sendmsg(pieces, (), SEND_FLAGS)
         taken = 0
         for piece in pieces:
             try:
-                count = self._send(piece, DONT_WAIT | NO_SIGNAL)
+                count = self._send(piece, SEND_FLAGS)
             except BlockingIOError:
                 break
             taken += count

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from tests.notebook.kernels import ANSI
+
 pytestmark = pytest.mark.kernel
 
 
@@ -160,7 +162,9 @@ def test_rpc_on_shows_an_error_once(connected):
     time.sleep(0.5)
     connected.ok("%%rpc_on dev.reading\npass")  # another cell
     assert len(cell.of("error")) == 1
-    assert "ValueError: mine" in str(cell.of("error")[0]["traceback"])
+    lines = ANSI.sub("", "\n".join(cell.of("error")[0]["traceback"])).splitlines()
+    assert lines[-1] == "ValueError: mine"
+    assert "nbrpc/session" not in "".join(lines)
 
 
 def test_callbacks_print_where_they_subscribed(connected):

@@ -220,7 +220,7 @@ def test_find_a_server():
         find("bench")
     connection_file.write(info("aa", "bench", 1234))
     assert find("bench") == find("") == "nbrpc://127.0.0.1:1234"
-    with pytest.raises(ConnectFailed, match="called stage: bench"):
+    with pytest.raises(ConnectFailed, match="called stage; running: bench"):
         find("stage")
     connection_file.write(info("bb", "stage", 1235))
     with pytest.raises(ConnectFailed, match=r"stage .*bench|bench .*stage"):

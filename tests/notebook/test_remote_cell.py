@@ -79,6 +79,13 @@ def test_traceback(connected):
     assert connected.ok("%%remote\n1").value == "1"
 
 
+def test_names_of_errors(connected):
+    """The name of the error is the remote one, whatever IPython would do with its class."""
+    for source, name in [("1 +", "SyntaxError"), ("{}['a']", "KeyError")]:
+        assert connected.run(f"%%remote\n{source}").reply["ename"] == name
+        assert connected.run(f"%remote {source}").reply["ename"] == name
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -86,12 +93,14 @@ def test_traceback(connected):
         ("input('?')", "push the value instead"),
         ("exit()", "SystemExit"),
         ("%nosuchmagic", "UsageError: Line magic function `%nosuchmagic` not found."),
+        ("raise ExceptionGroup('two', [ValueError(1), KeyError(2)])", "| ValueError: 1"),
     ],
 )
 def test_errors_of_the_user(connected, source, said):
     """Each fails with what Python says; the server goes on."""
     cell = connected.run(f"%%remote\n{source}")
     assert said in cell.traceback
+    assert "nbrpc" not in cell.traceback
     assert connected.ok("%%remote\n1").value == "1"
 
 
@@ -249,4 +258,7 @@ def test_several_connections(connected):
     cell = connected.ok("%%remote conn,second -o x\nx = 1\nprint('here')")
     assert sorted(cell.text().splitlines()) == ["[conn] here", "[second] here"]
     assert connected.ok("sorted(x.items())").value == "[('conn', 1), ('second', 1)]"
+    cell = connected.run("%%remote -t all\n1 / 0")
+    assert cell.reply["ename"] == "ZeroDivisionError"
+    assert cell.text("stderr") == "[second] ZeroDivisionError: division by zero\n"
     connected.ok("%rpc_disconnect second\n%rpc_use conn")

@@ -90,7 +90,7 @@ class Stage:
     def computed(self):
         raise AssertionError
 
-    @functools.lru_cache
+    @functools.lru_cache  # noqa: B019 - it is never called
     @exposed
     def cached(self):
         """Remember."""
@@ -151,7 +151,7 @@ def test_an_instance_is_described_by_its_class(stage):
 
 
 def test_a_description_travels(stage):
-    """msgspec takes it apart and together again."""
+    """It can be taken it apart by msgspec and put together again."""
     description = describe(stage, SERVICE)
     wire = msgspec.msgpack.encode(description)
     assert msgspec.msgpack.decode(wire, type=Description) == description
@@ -309,8 +309,9 @@ def test_keys(policy, stage):
     """Objects with equal keys have equal descriptions, and keys hold no objects."""
     lamp = Stage.Lamp
     objects = [
-        stage, Stage(), Stage, lamp, lamp(), [], [1], {}, sys, time, len, print, stage.move, Stage.move,
-        lambda: 1, lambda: 2, restricted(stage, {"a"}), restricted(stage, {"b"}), restricted(stage, {"a"}),
+        stage, Stage(), Stage, lamp, lamp(), [], [1], {}, sys, time, len, print, stage.move,
+        Stage.move, lambda: 1, lambda: 2, restricted(stage, {"a"}), restricted(stage, {"b"}),
+        restricted(stage, {"a"}),
         object(), int, type, enum.Enum, collections.abc.Sized,
     ]  # fmt: skip
     for one in objects:
@@ -388,7 +389,7 @@ def test_a_data_frame_takes_milliseconds():
 
 
 def test_numpy_as_a_module():
-    """numpy itself can be described: functions, classes and submodules are told apart."""
+    """Even numpy can be described: functions, classes and submodules are told apart."""
     numpy = pytest.importorskip("numpy")
     members = describe(numpy, CODE).members
     assert members["linalg"] == "module"
@@ -501,7 +502,7 @@ def test_documenting_a_restricted_view(stage):
 
 
 def test_a_metaclass_with_its_own_access_is_not_asked():
-    """inspect would run it, so such a class has no source."""
+    """To ask inspect would run it, so such a class has no source."""
 
     class Meta(type):
         def __getattr__(cls, name):

@@ -80,7 +80,7 @@ def test_either_order_with_other_decorators():
         def e(self):
             return 1
 
-        @lru_cache
+        @lru_cache  # noqa: B019 - it is never called
         @exposed
         def f(self):
             return 1
@@ -191,7 +191,7 @@ def test_restricted_reads_and_writes_what_it_names():
     assert (view.a, view._rpyc_getattr("b")) == (1, 2)
     view.b = 5
     assert box.b == 5
-    with pytest.raises(AccessDenied, match="'secret' cannot be read.*restricted view of a Box"):
+    with pytest.raises(AccessDenied, match=r"'secret' cannot be read.*restricted view of a Box"):
         _ = view.secret
     with pytest.raises(AccessDenied, match="'a' cannot be set"):
         view.a = 5

@@ -66,12 +66,14 @@ def sample(cls):
         return cls("ascii", "ü", 0, 1, "ordinal not in range")
     if issubclass(cls, UnicodeTranslateError):
         return cls("ü", 0, 1, "cannot")
-    if issubclass(cls, BaseExceptionGroup):
+    if cls is BaseExceptionGroup:
+        return cls("several", [ValueError("one"), KeyboardInterrupt()])
+    if cls is ExceptionGroup:
         return cls("several", [ValueError("one"), TypeError("two")])
     if issubclass(cls, SyntaxError):
         return cls("bad", ("file.py", 1, 2, "a b", 1, 3))
     if issubclass(cls, OSError):
-        return cls(2, "No such thing", "there")
+        return cls(5, "Broken", "there")
     return cls("text", 3)
 
 
@@ -88,7 +90,7 @@ EVERY = sorted(
 @pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize("tb", [True, False], ids=["traceback", "none"])
 def test_every_builtin_exception(cls, tb):
-    """Each is caught by ``except Exception`` as RemoteError, and as itself where it is an Exception."""
+    """Each is caught as RemoteError, and as itself where it is an Exception."""
     original = caught(lambda: sample(cls))
     rebuilt = cross(original, tb=tb)
     assert isinstance(rebuilt, Exception)
@@ -102,7 +104,7 @@ def test_every_builtin_exception(cls, tb):
     elif cls is BaseExceptionGroup:
         assert isinstance(rebuilt, ExceptionGroup)
     else:
-        assert not isinstance(rebuilt, cls)
+        assert cls is BaseException or not isinstance(rebuilt, cls)
         assert str(original) in str(rebuilt)
     if not issubclass(cls, BaseExceptionGroup):
         assert rebuilt.args == original.args
@@ -143,7 +145,7 @@ def test_the_text_of_awkward_builtins():
     error = cross(ImportError("no", name="mod", path="/p"), tb=False)
     assert (error.name, error.path) == ("mod", "/p")
     try:
-        "".missing
+        _ = "".missing
     except AttributeError as lacking:
         error = cross(lacking)
     assert error.name == "missing"
@@ -257,7 +259,7 @@ def chained():
             try:
                 raise KeyError("first")
             except KeyError:
-                raise ValueError("second")
+                raise ValueError("second")  # noqa: B904 - its context is what is tested
         except ValueError as second:
             raise RuntimeError("third") from second
     except RuntimeError as third:
@@ -719,6 +721,7 @@ def test_one_class_for_each_builtin():
     own = type(one)("made by hand")
     assert str(own) == "made by hand"
     assert repr(own) == "ValueError('made by hand')"
+    assert str(cross(own, tb=False)) == "made by hand"
     assert type(one).__module__ == "builtins"
     assert set(BUILTINS) >= {"ValueError", "OSError", "ExceptionGroup"}
     assert not {"SystemExit", "KeyboardInterrupt", "IOError"} & set(BUILTINS)

@@ -109,19 +109,19 @@ def test_signatures(obj, expected):
 def test_defaults_show_no_more_than_they_must():
     """Plain constants are written; anything else gives its class or an ellipsis."""
 
-    def function(
+    def function(  # noqa: PLR0917
         a=None,
         b=2**70,
         c="x" * 500,
         d=b"y",
-        e=[],
+        e=[],  # noqa: B006
         f=(1, 2),
-        g={},
+        g={},  # noqa: B006
         h=len,
         i=int,
         j=trap,
         k=...,
-        l=object(),
+        l=object(),  # noqa: B008, E741
     ):
         """Do nothing."""
 
@@ -132,7 +132,7 @@ def test_defaults_show_no_more_than_they_must():
     assert "k=Ellipsis, l=<object>" in text
 
 
-def annotated(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q):  # noqa: E741
+def annotated(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q):  # noqa: E741, PLR0917
     """Take one parameter for each annotation."""
 
 
@@ -144,14 +144,14 @@ def test_annotations():
         "b": "later",
         "c": list[int],
         "d": dict[str, list[int]],
-        "e": Optional[int],
-        "f": Union[int, str],
+        "e": Optional[int],  # noqa: UP045
+        "f": Union[int, str],  # noqa: UP007
         "g": int | None,
         "h": Literal["r", "w"],
         "i": Callable[[int], str],
         "j": Any,
         "k": T,
-        "l": typing.List[int],
+        "l": typing.List[int],  # noqa: UP006 - it is what is tested
         "m": [int, str],
         "n": 3,
         "o": typing.ForwardRef("Late"),
@@ -193,7 +193,7 @@ def test_no_code_runs():
     """Defaults, annotations, ``__signature__`` and ``__wrapped__`` are not asked for anything."""
     trapped = trap_class()
 
-    def function(a=trapped(), b=trapped):
+    def function(a=trapped(), b=trapped):  # noqa: B008
         """Do nothing."""
 
     function.__annotations__ = {"a": trapped(), "b": trapped}
