@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nbrpc.session.connection import Connection
-from nbrpc.session.dispatch import Queue, Thread
+from nbrpc.session.dispatch import Queue
+from nbrpc.session.reading_thread import ReadingThread
 
 __all__ = ["BgServingThread"]
 
@@ -33,8 +34,9 @@ class BgServingThread:
         sleep_interval: float = 0.0,  # noqa: ARG002
     ) -> None:
         self._conn = conn
-        self._thread: Thread | None = Thread()
+        self._thread: ReadingThread | None = ReadingThread(conn.session)
         conn.set_dispatcher(self._thread)
+        self._thread.start()
         if callback is not None:
             before = conn.session.on_end
 

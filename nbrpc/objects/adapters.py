@@ -32,7 +32,8 @@ def box_scalar(value: Any) -> Array | None:
         return None
     if type(value).__module__ != "numpy" or not DTYPE.fullmatch(value.dtype.str):
         return None
-    return Array(value.dtype.str, None, -1, value.tobytes())
+    # An empty text gives one byte, for the NUL that C puts behind it.
+    return Array(value.dtype.str, None, -1, value.tobytes()[: value.dtype.itemsize])
 
 
 def box_array(value: Any, attach: Callable[[memoryview], int]) -> Array | None:

@@ -104,6 +104,13 @@ class Proxy:
     _nbrpc_members_only_: ClassVar[bool] = False
 
     def __getattr__(self, name: str) -> Any:
+        # First of all: a peer could claim that its class has a method _repr_html_.
+        if name[:1] == "_" and is_local_name(name):
+            raise AttributeError(
+                f"a proxy has no {name!r} of its own and does not ask the remote for it",
+                name=name,
+                obj=self,
+            )
         description = self._nbrpc_description_
         kind = description.members.get(name)
         if kind in METHODS and description.kind == "instance":
@@ -114,12 +121,6 @@ class Proxy:
             return Member(self, name, kind)  # type: ignore[arg-type]
         if kind == "event":
             return self._nbrpc_session_.remote_event(self, name)
-        if name[:1] == "_" and is_local_name(name):
-            raise AttributeError(
-                f"a proxy has no {name!r} of its own and does not ask the remote for it",
-                name=name,
-                obj=self,
-            )
         if name in ASKED_FOR_COPIES:
             found = copied_for(self, name, sys._getframe(1))  # noqa: SLF001 - who asks
             if found is not None:

@@ -139,7 +139,7 @@ class FrameReader:
     """
 
     __slots__ = (
-        "_allowance", "_body", "_buffer", "inline", "_limits", "_needed", "tail", "transfers",
+        "_allowance", "_body", "_buffer", "_left", "_limits", "_needed", "_number", "inline", "tail", "transfers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -149,6 +149,9 @@ class FrameReader:
         self.tail = bytearray()
         self._needed = 0
         self.inline: _Transfer | None = None
+        """What the next bytes belong to: the rest of a chunk, or of the buffers behind a frame."""
+        self._left = 0
+        self._number = 0
         self.transfers: dict[int, _Transfer] = {}
         self._allowance = 0
 
@@ -230,13 +233,18 @@ class FrameReader:
             raise RemoteProtocolError(f"a frame carries unknown flags ({flags})")
         if count and (kind == CHUNK_KIND or not self._buffer):
             raise RemoteProtocolError("a frame carries buffers where none are allowed")
+        if kind == CHUNK_KIND:
+            if length <= TRANSFER.size:
+                raise RemoteProtocolError("a chunk is empty")
+            # Its data is taken as it comes, without waiting for the whole chunk.
+            size = HEADER_SIZE + TRANSFER.size
+            if len(data) - position >= size:
+                self._chunk(TRANSFER.unpack_from(data, position + HEADER_SIZE)[0], length)
+            return size
         size = HEADER_SIZE + length + 8 * count + (TRANSFER.size if flags else 0)
         if len(data) - position >= size:
             body = memoryview(data)[position + HEADER_SIZE : position + size]
-            if kind == CHUNK_KIND:
-                self._chunk(body, frames)
-            else:
-                self._open(header, body, frames)
+            self._open(header, body, frames)
         return size
 
     def _open(
@@ -261,34 +269,34 @@ class FrameReader:
             self._allowance += total
         else:
             self.inline = transfer
+            self._left = total
+            self._number = -1
 
-    def _feed_inline(self, data: bytes, position: int, frames: list[Frame]) -> int:
-        """Feed the buffers that follow their frame."""
-        transfer = self.inline
-        assert transfer is not None
-        view = memoryview(data)
-        start = position
-        while position < len(data) and not transfer.done:
-            position += transfer.feed(view[position:])
-        if transfer.done:
-            frames.append((transfer.kind, transfer.body, transfer.buffers))
-            self.inline = None
-        return position - start
-
-    def _chunk(self, body: memoryview, frames: list[Frame]) -> None:
-        """Feed one chunk to its transfer."""
-        if len(body) <= TRANSFER.size:
-            raise RemoteProtocolError("a chunk is empty")
-        number = TRANSFER.unpack_from(body)[0]
+    def _chunk(self, number: int, length: int) -> None:
+        """Begin to feed a chunk to its transfer."""
         transfer = self.transfers.get(number)
         if transfer is None:
             raise RemoteProtocolError(f"a chunk belongs to no transfer ({number})")
-        data = body[TRANSFER.size :]
-        while data:
+        self.inline = transfer
+        self._left = length - TRANSFER.size
+        self._number = number
+
+    def _feed_inline(self, data: bytes, position: int, frames: list[Frame]) -> int:
+        """Feed the buffers that follow their frame, or the data of a chunk."""
+        transfer = self.inline
+        assert transfer is not None
+        taken = min(len(data) - position, self._left)
+        view = memoryview(data)[position : position + taken]
+        while view:
             if transfer.done:
-                raise RemoteProtocolError(f"transfer {number} received more than it announced")
-            data = data[transfer.feed(data) :]
-        if transfer.done:
-            del self.transfers[number]
-            self._allowance -= sum(transfer.sizes)
-            frames.append((transfer.kind, transfer.body, transfer.buffers))
+                raise RemoteProtocolError(f"transfer {self._number} received more than it announced")
+            view = view[transfer.feed(view) :]
+        self._left -= taken
+        if not self._left:
+            self.inline = None
+            if transfer.done:
+                if self._number >= 0:
+                    del self.transfers[self._number]
+                    self._allowance -= sum(transfer.sizes)
+                frames.append((transfer.kind, transfer.body, transfer.buffers))
+        return taken

@@ -265,6 +265,11 @@ class Receiving:
         if not self._armed and not self.reading.locked():
             self._set_armed(True)
 
+    def disarm(self) -> None:
+        """Have the reactor read no longer: a thread does, until it calls `ensure_read`."""
+        if self._armed:
+            self._set_armed(False)
+
     def take_back(self) -> bool:
         """Whether the reactor reads again a descriptor that a caller had; from its leader."""
         if self._armed or self.closed:

@@ -1,0 +1,95 @@
+"""A thread that serves one connection: it reads the socket itself and runs what comes, at once."""
+
+from __future__ import annotations
+
+import threading
+from _thread import allocate_lock, get_ident
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from nbrpc.errors import NbrpcError
+from nbrpc.session.dispatch import Dispatcher
+from nbrpc.session.reactor import run_safely
+
+if TYPE_CHECKING:
+    from nbrpc.session.session import Session
+
+__all__ = ["ReadingThread"]
+
+READ_SIZE = 64 * 1024
+NAP = 0.05
+"""Seconds of a sleep while another thread reads."""
+
+
+class ReadingThread(Dispatcher):
+    """Reads a session and runs its requests and events, one after the other.
+
+    An event that arrives while nothing else happens wakes one thread only: this one, in the socket.
+    While it runs a job, the reactor reads instead.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._work: deque[Any] = deque()
+        self._wake = allocate_lock()
+        self._wake.acquire()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="nbrpc-serving", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def submit(self, job: Any) -> None:
+        """Queue a job for the thread."""
+        self._work.append(job)
+        if get_ident() != self._thread.ident:
+            self._rouse()
+
+    def _rouse(self) -> None:
+        try:
+            self._wake.release()
+        except RuntimeError:
+            pass  # it is awake
+
+    def stop(self) -> None:
+        """Finish what is queued and end the thread; returns when it has ended."""
+        self._stopping = True
+        self._rouse()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def session_ended(self, session: Any) -> None:
+        """Look around."""
+        self._rouse()
+
+    def _run(self) -> None:
+        session = self._session
+        work = self._work
+        while True:
+            if work:
+                session.ensure_read()
+                while work:
+                    run_safely(work.popleft())
+            if self._stopping:
+                break
+            if session.closed:
+                self._wake.acquire()
+            elif session.transport.waitable and session.reading.acquire(False):
+                self._read()
+            else:
+                self._wake.acquire(timeout=NAP)
+        session.ensure_read()
+
+    def _read(self) -> None:
+        """Wait for bytes for a tick; has the reading lock, and lets it go."""
+        session = self._session
+        try:
+            session.disarm()
+            data = session.transport.wait_receive(READ_SIZE)
+            if data is not None:
+                session.feed(data)
+        except NbrpcError as error:
+            session.lose(error)
+        finally:
+            session.reading.release()
