@@ -137,6 +137,7 @@ def track(items: Iterable[Item], total: float | None = None, text: str = "") -> 
     done = 0
     for item in items:
         if job is not None:
+            job.check_cancelled()
             _tell(job, done, total, text, last=False)
         yield item
         done += 1

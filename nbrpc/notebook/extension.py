@@ -12,10 +12,11 @@ from nbrpc.notebook.connections import Connections
 from nbrpc.notebook.display import ResultViews, connection_bundle, proxy_bundle
 from nbrpc.notebook.handlers import Handlers, current_cell
 from nbrpc.notebook.magics import RpcMagics
-from nbrpc.notebook.pump import KernelLoop, kernel_loop
+from nbrpc.notebook.pump import CellLoop, KernelLoop, kernel_loop
 from nbrpc.notebook.remote_cell import rewriter
-from nbrpc.session import events, interrupts
-from nbrpc.session.dispatch import Loop, Thread
+from nbrpc.objects.refs import Exports
+from nbrpc.session import dispatch, events, interrupts
+from nbrpc.session.dispatch import Dispatcher, Thread
 
 __all__ = ["Extension", "load_ipython_extension", "unload_ipython_extension"]
 
@@ -57,6 +58,9 @@ class Extension:
         self._formatters = self._register_formatters()
         tracebacks.install()
         events.cell_name = lambda: current_cell(shell) or None
+        events.error_shower = self.handlers.shower
+        dispatch.default = self._make_dispatcher
+        Exports.remembers_context = True
 
     # -- the loop --------------------------------------------------------------------------------
 
@@ -67,7 +71,7 @@ class Extension:
             if loop is not None:
                 loop.wake_on_signals()
                 thread = threading.main_thread().ident or 0
-                self._dispatcher = Loop(loop.serve_soon, loop.serve_later, thread)
+                self._dispatcher = CellLoop(loop.serve_soon, loop.serve_later, thread)
 
     def call_soon(self, function: Callable[[], None]) -> None:
         """Run a function on the kernel's loop, from any thread; at once where there is no loop."""
@@ -126,10 +130,12 @@ class Extension:
     def _open(self, target: str, token: str | None) -> Any:
         from nbrpc.client import connect
 
-        connection = connect(target, token=token)
+        return connect(target, token=token)
+
+    def _make_dispatcher(self) -> Dispatcher:
+        """Give every connection of this process the kernel's loop, or else a thread."""
         self.start()
-        connection.set_dispatcher(self._dispatcher or Thread())
-        return connection
+        return self._dispatcher or Thread()
 
     def close(self) -> None:
         """Take everything back."""
@@ -138,7 +144,9 @@ class Extension:
         self.connections.close()
         self.views.close()
         tracebacks.uninstall()
-        events.cell_name = None
+        events.cell_name = events.error_shower = None
+        dispatch.default = dispatch.Queue
+        Exports.remembers_context = False
         for formatter, kind in self._formatters:
             formatter.pop(kind, None)
         shell.events.unregister("pre_run_cell", self._before_cell)

@@ -47,9 +47,7 @@ class Handlers:
         earlier = self._subscriptions.pop(key, None)
         if earlier is not None:
             earlier.close()
-        subscription = event.subscribe(run)
-        subscription.on_error = self.shower()
-        self._subscriptions[key] = subscription
+        self._subscriptions[key] = event.subscribe(run)
 
     def shower(self) -> Callable[[BaseException, Any], None]:
         """Make what shows the errors of one subscription: the first, and then their number."""

@@ -24,8 +24,9 @@ from collections.abc import Callable
 from typing import Any
 
 from nbrpc.session import interrupts
+from nbrpc.session.dispatch import Loop
 
-__all__ = ["KernelLoop", "kernel_loop"]
+__all__ = ["CellLoop", "KernelLoop", "kernel_loop"]
 
 log = logging.getLogger("nbrpc.notebook")
 
@@ -86,6 +87,34 @@ class KernelLoop:
         if now != self._wakeup:
             signal.set_wakeup_fd(now)
         self._wakeup = None
+
+
+class CellLoop(Loop):
+    """Runs what a peer asks for in the context of the cell that handed the object over.
+
+    So a function that was given to a remote prints into the cell that gave it. Events have the
+    context of the cell that subscribed already.
+    """
+
+    def submit(self, job: Any) -> None:
+        """Queue a job for the loop."""
+        request = getattr(job, "request", None)
+        context = None if request is None else job.session.boxing.exports.context(request.oid)
+        super().submit(job if context is None else InContext(job, context))
+
+
+class InContext:
+    """A job with the context that it runs in."""
+
+    __slots__ = ("context", "job")
+
+    def __init__(self, job: Any, context: contextvars.Context) -> None:
+        self.job = job
+        self.context = context
+
+    def run(self) -> None:
+        """Run the job; in a copy, since a job may be called back while it runs."""
+        self.context.copy().run(self.job.run)
 
 
 def stoppable(function: Callable[[], None]) -> None:

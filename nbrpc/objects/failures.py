@@ -44,7 +44,7 @@ from nbrpc.objects.static import (
     own_attributes,
     slot_value,
 )
-from nbrpc.objects.text import shorten
+from nbrpc.objects.text import sendable, shorten
 from nbrpc.protocol.messages import Error
 
 __all__ = ["exception_of", "failure_of", "is_own_file"]
@@ -143,7 +143,7 @@ class _Describer:
         if is_kind_of(exception, Rebuilt):
             error.hops = _hops_of(exception) + 1
         if self.include_traceback:
-            text = shorten(self.own_text(exception, error), min(MAX_TEXT, self.characters))
+            text = sendable(self.own_text(exception, error), min(MAX_TEXT, self.characters))
             self.characters = max(0, self.characters - len(text))
             error.text = text
         if depth < MAX_CHAIN:
@@ -222,7 +222,7 @@ def _message_of(exception: BaseException) -> str:
         original = own_attributes(exception).get("_message")
         if type(original) is str:
             return original
-    return shorten(_text_of(exception, str), MAX_TEXT)
+    return sendable(_text_of(exception, str), MAX_TEXT)
 
 
 def _arguments_of(exception: BaseException) -> tuple[object, ...]:
@@ -252,7 +252,7 @@ def _notes_of(exception: BaseException) -> list[str]:
     notes = own_attributes(exception).get("__notes__")
     if type(notes) is not list:
         return []
-    return [shorten(note, MAX_NOTE) for note in notes[:MAX_NOTES] if type(note) is str]
+    return [sendable(note, MAX_NOTE) for note in notes[:MAX_NOTES] if type(note) is str]
 
 
 def _attributes_of(exception: BaseException) -> dict[str, Any]:
@@ -266,7 +266,7 @@ def _attributes_of(exception: BaseException) -> dict[str, Any]:
             if is_kind_of(descriptor, C_DESCRIPTORS):
                 value = slot_value(descriptor, exception)
         if value is not None and is_plain(value):
-            found[name] = shorten(value, MAX_NOTE) if type(value) is str else value
+            found[name] = sendable(value, MAX_NOTE) if type(value) is str else value
     return found
 
 

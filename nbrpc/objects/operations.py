@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import CoroutineType, FunctionType, MethodType
 from typing import Any, Protocol
 
-from nbrpc.errors import AccessDenied, RemoteProtocolError
+from nbrpc.errors import AccessDenied, StaleReference
 from nbrpc.objects.access import Policy, Right
 from nbrpc.objects.boxing import Boxing, ByReference, ByValue
 from nbrpc.objects.describe import document, instance_names
@@ -47,8 +47,10 @@ def find_object(owner: Owner, request: Request) -> Any:
         # One lookup in a dict, which is atomic: no lock.
         return boxing.exports.get(request.oid)
     except KeyError:
-        raise RemoteProtocolError(
-            f"the peer names object {request.oid}, which it does not hold"
+        # No breach of the protocol: a request that nobody waits for may come after the release of
+        # what it is about.
+        raise StaleReference(
+            f"object {request.oid} is no longer held: its proxy was dropped before the request ran"
         ) from None
 
 

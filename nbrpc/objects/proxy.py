@@ -17,7 +17,7 @@ Nothing here does I/O of its own: proxies call the session they were given.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import MethodType
 from typing import Any, ClassVar, Protocol
 
@@ -75,6 +75,9 @@ class Caller(Protocol):
     def iterate(self, proxy: Proxy) -> Iterator[Any]:
         """Iterate over a remote object with read-ahead."""
 
+    def iterate_async(self, proxy: Proxy) -> AsyncIterator[Any]:
+        """Iterate without blocking an event loop."""
+
     def advance(self, proxy: Proxy) -> Any:
         """Give the next item of a remote iterator, without read-ahead."""
 
@@ -118,7 +121,7 @@ class Proxy:
             setattr(type(self), name, method)
             return MethodType(method, self)
         if kind in CONSTANT:
-            return Member(self, name, kind)  # type: ignore[arg-type]
+            return Member(self, name, kind)
         if kind == "event":
             return self._nbrpc_session_.remote_event(self, name)
         if name in ASKED_FOR_COPIES:
@@ -171,7 +174,8 @@ class Proxy:
 
     def __reduce_ex__(self, _protocol: object) -> Any:
         raise NotSendable(
-            "a proxy cannot be copied or pickled: nbrpc.obtain(proxy) gives a copy of what it stands for"
+            "a proxy cannot be copied or pickled: nbrpc.obtain(proxy) gives a copy of what it "
+            "stands for"
         )
 
     def __copy__(self) -> Any:
@@ -215,6 +219,7 @@ class Member:
         set_slot(self, "_nbrpc_resolved_", None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call what it leads to; one message."""
         owner = self._nbrpc_owner_
         return owner._nbrpc_session_.request(
             Operation.CALL, owner._nbrpc_oid_, self._nbrpc_path_, args, kwargs or None
@@ -344,7 +349,7 @@ def document_of(proxy: Proxy, path: str) -> str | None:
 
 
 def ask_text(proxy: Proxy, op: Operation, path: str) -> str:
-    """Give the remote repr, free of control sequences; a text that says so when the peer is gone."""
+    """Give the remote repr, free of control sequences; when the peer is gone, a text says so."""
     try:
         text = proxy._nbrpc_session_.request(op, proxy._nbrpc_oid_, path)
     except ConnectionLost:

@@ -20,7 +20,8 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from contextvars import Context, copy_context
+from typing import Any, ClassVar, Self
 
 from nbrpc.errors import LimitExceeded, RemoteProtocolError
 
@@ -30,9 +31,10 @@ __all__ = ["Exports", "Imports", "ProxyRef"]
 class _Entry:
     """An object that the peer holds, and how often it was sent."""
 
-    __slots__ = ("count", "obj", "oid")
+    __slots__ = ("context", "count", "obj", "oid")
 
     def __init__(self, oid: int, obj: object) -> None:
+        self.context: Context | None = None
         self.oid = oid
         self.obj = obj
         self.count = 0
@@ -47,7 +49,10 @@ class Exports:
         How many objects the peer may hold.
     """
 
-    __slots__ = ("_by_identity", "entries", "_limit", "_next")
+    __slots__ = ("_by_identity", "_limit", "_next", "entries")
+
+    remembers_context: ClassVar[bool] = False
+    """Set by the notebook layer, where a callback prints into the cell that handed it over."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -78,7 +83,14 @@ class Exports:
             self._next += 1
             self.entries[entry.oid] = self._by_identity[id(obj)] = entry
         entry.count += 1
+        if Exports.remembers_context:
+            entry.context = copy_context()
         return entry.oid
+
+    def context(self, oid: int) -> Context | None:
+        """Give the context in which an object was handed over last; None where that is not kept."""
+        entry = self.entries.get(oid)
+        return None if entry is None else entry.context
 
     def get(self, oid: int) -> object:
         """Give the object with that id.
@@ -144,7 +156,7 @@ class ProxyRef(weakref.ref[Any]):
 class Imports:
     """Objects of the peer that this side holds, each through one proxy."""
 
-    __slots__ = ("entries", "dead", "owed")
+    __slots__ = ("dead", "entries", "owed")
 
     def __init__(self) -> None:
         self.entries: dict[int, ProxyRef] = {}

@@ -96,6 +96,10 @@ def _iterate(self: Any) -> Any:
     return self._nbrpc_session_.iterate(self)
 
 
+def _iterate_async(self: Any) -> Any:
+    return self._nbrpc_session_.iterate_async(self)
+
+
 def _next(self: Any) -> Any:
     return self._nbrpc_session_.advance(self)
 
@@ -135,7 +139,7 @@ COMPARED_BY_VALUE = frozenset({list, dict, set, bytearray})
 SPECIALS: dict[str, Callable[..., Any]] = {
     **{name: _simple(name) for name in ASKED},
     **{name: _comparison(name) for name in COMPARISONS},
-    "__aiter__": _iterate,
+    "__aiter__": _iterate_async,
     "__bool__": _truth,
     "__call__": _call,
     "__contains__": _contains,

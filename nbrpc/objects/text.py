@@ -61,3 +61,8 @@ def shorten(text: str, limit: int) -> str:
         return text[:limit]
     tail = (limit - len(note)) // 2
     return text[: limit - len(note) - tail] + note + text[-tail:]
+
+
+def sendable(text: str, limit: int) -> str:
+    """Shorten text, and spell out its lone surrogates, which no text on the wire may have."""
+    return shorten(text, limit).encode("utf-8", "backslashreplace").decode()

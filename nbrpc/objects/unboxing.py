@@ -10,7 +10,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from nbrpc.errors import RemoteProtocolError
+from nbrpc.errors import RemoteProtocolError, StaleReference
 from nbrpc.objects import adapters, values
 from nbrpc.protocol import codec
 from nbrpc.protocol.codec import Box
@@ -183,8 +183,10 @@ class Reader:
             with self.boxing.guard:
                 obj = self.boxing.exports.get(box.oid)
         except KeyError:
-            raise RemoteProtocolError(
-                f"the peer names object {box.oid}, which it does not hold"
+            # No breach of the protocol: the release of an argument may overtake a request that
+            # its sender has given up.
+            raise StaleReference(
+                f"object {box.oid} is no longer held: its proxy was dropped before the request ran"
             ) from None
         for name in box.path.split(".") if box.path else ():
             obj = self.boxing.policy.read(obj, name)

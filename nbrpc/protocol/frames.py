@@ -139,7 +139,8 @@ class FrameReader:
     """
 
     __slots__ = (
-        "_allowance", "_body", "_buffer", "_left", "_limits", "_needed", "_number", "inline", "tail", "transfers",
+        "_allowance", "_body", "_buffer", "_left", "_limits", "_needed", "_number",
+        "inline", "tail", "transfers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -289,7 +290,9 @@ class FrameReader:
         view = memoryview(data)[position : position + taken]
         while view:
             if transfer.done:
-                raise RemoteProtocolError(f"transfer {self._number} received more than it announced")
+                raise RemoteProtocolError(
+                    f"transfer {self._number} received more than it announced"
+                )
             view = view[transfer.feed(view) :]
         self._left -= taken
         if not self._left:

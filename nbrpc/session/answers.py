@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from types import NoneType
+from types import AsyncGeneratorType, GeneratorType, NoneType
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import CallCancelled, NbrpcError, RemoteProtocolError
@@ -27,6 +27,8 @@ log = logging.getLogger("nbrpc.session")
 
 PLAIN = frozenset({int, float, bool, str, NoneType})
 """Types of results that are sent as they are."""
+
+GENERATORS = frozenset({GeneratorType, AsyncGeneratorType})
 
 REPLY = int(Kind.REPLY)
 
@@ -75,6 +77,8 @@ class Answers:
                     draft = Draft(self.boxing)
                     value = self.boxing.box(value, draft)
             else:
+                if job.runner is not None and kind in GENERATORS:
+                    job.runner.adopt(value)
                 draft = Draft(self.boxing)
                 try:
                     value = self.boxing.box(value, draft)

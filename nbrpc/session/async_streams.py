@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.session import loops
@@ -48,6 +49,13 @@ class AsyncStream(Stream):
     def begin(self) -> None:
         """Start the task; on the loop."""
         self.task = self.loop.create_task(self._run())
+        self.task.add_done_callback(self._ended)
+        if self.job.cancelled:
+            self.task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self._finish(Cancelled())  # before its first step
 
     async def _run(self) -> None:
         current_job.set(self.job)
@@ -85,6 +93,24 @@ class AsyncStream(Stream):
         close = getattr(iterator, "aclose", None)
         if close is not None:
             await close()
+
+
+def driven(target: Any, runner: Any) -> Iterator[Any]:
+    """Iterate over an asynchronous iterator on the one thread of a serial service."""
+    iterator = target.__aiter__()
+
+    async def advance() -> Any:
+        return await iterator.__anext__()
+
+    try:
+        while True:
+            try:
+                item = runner.run(advance())
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        runner.run(AsyncStream._close(iterator))
 
 
 def open_stream(session: Session, job: RequestJob, target: Any, credit: int) -> Any:

@@ -74,6 +74,14 @@ class Call:
         self.jobs.append(job)
         self.wake()
 
+    def take_job(self, job: RequestJob) -> bool:
+        """Whether this job still waits for a thread; it is taken from here then."""
+        try:
+            self.jobs.remove(job)  # type: ignore[union-attr]
+        except ValueError:
+            return False
+        return True
+
     def served(self) -> None:
         """The thread that waits has run something of the dispatcher."""
 

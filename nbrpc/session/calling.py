@@ -40,7 +40,7 @@ class AsyncFunction:
         result = (
             _start_local(self._function, args, kwargs)
             if target is None
-            else _start(target, self._name, args, kwargs, self._expiry)
+            else _start(self._function, target, self._name, args, kwargs, self._expiry)
         )
         if self._expiry is not None:
             result.set_expiry(self._expiry)
@@ -54,6 +54,7 @@ def _name_of(function: Any, target: Any) -> str:
 
 
 def _start(
+    function: Any,
     target: tuple[Any, int, str],
     name: str,
     args: tuple[Any, ...],
@@ -70,6 +71,8 @@ def _start(
             )
         )
         return result
+    # What the request refers to lives until it is answered: a release must not overtake it.
+    result.keep = (function, args, kwargs)
     try:
         session.send_request(
             result, Operation.CALL, target[1], target[2], args, kwargs or None, timeout

@@ -21,7 +21,9 @@ import weakref
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from queue import SimpleQueue
+from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import Any, Protocol
 
 from nbrpc.session import interrupts
@@ -314,23 +316,35 @@ class Loop(Dispatcher):
             call.wake()
 
 
+default: Callable[[], Dispatcher] = Queue
+"""Makes the dispatcher of a connection that this process opens; a notebook puts its loop here."""
+
 # ---- serial services
 
 _serial_classes: weakref.WeakSet[type] = weakref.WeakSet()
 _serial_threads: weakref.WeakKeyDictionary[Any, SerialThread] = weakref.WeakKeyDictionary()
+_generators: weakref.WeakKeyDictionary[Any, _Home] = weakref.WeakKeyDictionary()
+"""Where the generators run that serial services have made."""
 _serial_lock = threading.Lock()
 
 
-class SerialThread:
-    """The one thread on which all calls on one instance run."""
+class _Home:
+    """Where the calls on an object of a serial service run."""
 
-    def __init__(self, name: str) -> None:
-        self.jobs: SimpleQueue[Any] = SimpleQueue()
-        threading.Thread(target=_run_serial, args=(self.jobs,), name=name, daemon=True).start()
+    def __init__(self, jobs: SimpleQueue[Any]) -> None:
+        self.jobs = jobs
 
     def submit(self, job: Any) -> None:
         """Queue a job."""
         self.jobs.put(job)
+
+
+class SerialThread(_Home):
+    """The one thread on which all calls on one instance run."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(SimpleQueue())
+        threading.Thread(target=_run_serial, args=(self.jobs,), name=name, daemon=True).start()
 
 
 def _run_serial(jobs: SimpleQueue[Any]) -> None:
@@ -342,7 +356,7 @@ def _run_serial(jobs: SimpleQueue[Any]) -> None:
                 runner.close()
             return
         if runner is None:
-            runner = _LazyRunner()
+            runner = _LazyRunner(jobs)
         job.runner = runner
         run_safely(job)
         del job
@@ -351,15 +365,22 @@ def _run_serial(jobs: SimpleQueue[Any]) -> None:
 class _LazyRunner:
     """An `asyncio.Runner` that is made with the first coroutine."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: SimpleQueue[Any]) -> None:
+        self.jobs = jobs
         self._runner: Any = None
+
+    def adopt(self, generator: Any) -> None:
+        """Have a generator of the service run on its thread too."""
+        _generators[generator] = _Home(self.jobs)
 
     def run(self, coroutine: Any) -> Any:
         if self._runner is None:
             import asyncio
 
             self._runner = asyncio.Runner()
-        return self._runner.run(coroutine)
+            # It keeps the context in which it was made; one of a request would never be freed.
+            Context().run(self._runner.get_loop)
+        return self._runner.run(coroutine, context=copy_context())
 
     def close(self) -> None:
         if self._runner is not None:
@@ -388,12 +409,23 @@ def serial_thread(instance: object) -> SerialThread:
         return thread
 
 
-def _serial_thread_of(job: Any) -> SerialThread | None:
+def home_of(target: Any) -> _Home | None:
+    """Give the thread for calls on an object: an instance of a serial class, or what is part of it."""
+    kind = type(target)
+    if kind is MethodType:
+        target = target.__self__
+        kind = type(target)
+    if kind in _serial_classes:
+        return serial_thread(target)
+    if kind is GeneratorType or kind is AsyncGeneratorType:
+        return _generators.get(target)
+    return None
+
+
+def _serial_thread_of(job: Any) -> _Home | None:
     """Give the thread for a request on an instance of a serial class."""
     try:
         target = job.session.boxing.exports.get(job.request.oid)
     except KeyError:
         return None
-    if type(target) in _serial_classes:
-        return serial_thread(target)
-    return None
+    return home_of(target)

@@ -373,7 +373,9 @@ class Subscription:
         self.closed = False
         self.exception: BaseException | None = None
         self.last_error: BaseException | None = None
-        self.on_error: Callable[[BaseException, Subscription], None] | None = None
+        self.on_error: Callable[[BaseException, Subscription], None] | None = (
+            None if error_shower is None else error_shower()
+        )
         self.on_end: Callable[[Subscription], Any] | None = None
         self.owner: Any = None
         """The proxy of the object that has the event, which lives as long as this does."""
@@ -644,3 +646,6 @@ def cell_of_context() -> object | None:
 
 cell_name: Callable[[], object | None] | None = None
 """Set by the notebook layer."""
+
+error_shower: Callable[[], Callable[[BaseException, Subscription], None]] | None = None
+"""Makes what takes the errors of a new subscription; set by the notebook layer."""

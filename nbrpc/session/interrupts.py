@@ -38,7 +38,11 @@ CORE_FOLDERS = tuple(
 AGAIN = 0.003
 """Seconds after which a held-back interrupt is sent anew."""
 
-USER_FILES = (f"{CORE}/objects/operations.py", f"{CORE}/objects/access.py")
+USER_FILES = (
+    f"{CORE}/objects/operations.py",
+    f"{CORE}/objects/access.py",
+    f"{CORE}/session/code.py",
+)
 """Where the core calls into objects of the user: open to interrupts, as if marked."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -108,6 +112,11 @@ def _send_again() -> None:
             signal.pthread_kill(main_thread or 0, signal.SIGINT)
         else:
             signal.raise_signal(signal.SIGINT)
+
+
+def held_back() -> bool:
+    """Whether an interrupt waits to be raised by `check`."""
+    return _pending
 
 
 def check() -> None:

@@ -25,9 +25,10 @@ from nbrpc.session.call import current_job
 
 if TYPE_CHECKING:
     from nbrpc.protocol.messages import Request
+    from nbrpc.session.call import Call
     from nbrpc.session.session import Session
 
-__all__ = ["Cancelled", "RequestJob"]
+__all__ = ["Cancelled", "Claim", "RequestJob"]
 
 RETRY = 0.005
 """Seconds until a cancel that met our own code on top of the stack tries again."""
@@ -176,6 +177,37 @@ class RequestJob:
             self._shields += step
         if step < 0 and not self._shields and self._open:
             self.check_cancelled()
+
+
+class Claim:
+    """A request made inside one of ours for which no thread waits yet.
+
+    It is queued in two places: with the call, for the thread that will wait, and as this with the
+    dispatcher. Without it, a job that starts a call and waits for it later would wait for ever.
+    """
+
+    __slots__ = ("_call", "_job", "runner")
+
+    def __init__(self, call: Call, job: RequestJob) -> None:
+        self._call = call
+        self._job = job
+        self.runner: Any = None
+
+    @property
+    def request(self) -> Request:
+        """The request, by which a serial service is found."""
+        return self._job.request
+
+    @property
+    def session(self) -> Session:
+        """Its session."""
+        return self._job.session
+
+    def run(self) -> None:
+        """Run the job, unless a waiting thread has."""
+        if self._call.take_job(self._job):
+            self._job.runner = self.runner
+            self._job.run()
 
 
 class _Retry:

@@ -40,10 +40,17 @@ def run(session: Answers, job: RequestJob, coroutine: Any, *, by_value: bool) ->
     def begin() -> None:
         task = target.create_task(_answer(session, job, coroutine, by_value=by_value))
         _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        task.add_done_callback(ended)
         job.canceller = lambda: target.call_soon_threadsafe(task.cancel)
         if job.cancelled:
             task.cancel()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        _tasks.discard(task)
+        if task.cancelled():
+            # Cancelled before its first step: the coroutine has not run at all.
+            coroutine.close()
+            session.answer_failure(job, Cancelled())
 
     target.call_soon_threadsafe(begin)
 

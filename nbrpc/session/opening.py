@@ -10,8 +10,8 @@ from nbrpc.errors import ConnectFailed, ConnectionLost, RemoteProtocolError
 from nbrpc.objects.access import Policy
 from nbrpc.options import Access, Limits, Timing
 from nbrpc.protocol.machine import Protocol, Ready
+from nbrpc.session import dispatch
 from nbrpc.session.connection import Connection
-from nbrpc.session.dispatch import Queue
 from nbrpc.session.session import Session
 from nbrpc.transports.base import Transport
 
@@ -65,7 +65,7 @@ def open_connection(
         protocol,
         policy_for(access),
         connecting=True,
-        dispatcher=Queue(),
+        dispatcher=dispatch.default(),
         limits=limits,
         timing=timing,
     )

@@ -79,7 +79,7 @@ class Quick:
     waiters: set[Call]
     _spare: Call | None = None
     name: str
-    request_slowly: Callable[..., Any]
+    begin: Callable[..., tuple[Call, float | None]]
     finish: Callable[..., Any]
     feed: Callable[[bytes], None]
     lose: Callable[[BaseException], None]
@@ -100,7 +100,7 @@ class Quick:
         kwargs: dict[str, Any] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Ask the peer and wait for the answer; `Session.request_slowly` defines how."""
+        """Ask the peer and wait for the answer; `Session.begin` and `Session.finish` define how."""
         socket = self.socket
         imports = self.boxing.imports
         if (
@@ -117,7 +117,8 @@ class Quick:
             or (get_ident() == interrupts.main_thread and getsignal(SIGINT) is not interrupts.handle)
             or not self.reading.acquire(False)
         ):
-            return self.request_slowly(op, oid, name, args, kwargs, timeout)
+            # `finish` is called from here, since every frame counts where calls nest.
+            return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
         call = None
         try:
             seq = next(self._seqs)
@@ -143,7 +144,7 @@ class Quick:
             if self.waiters:
                 self.ensure_read()
         if call is None:
-            return self.request_slowly(op, oid, name, args, kwargs, timeout)
+            return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
         return self.finish(call)
 
     def _new_call(self) -> Call:

@@ -149,7 +149,7 @@ class Reactor:
         self._poller.add(descriptor, READ)
         with self._roles:
             if self.leader is None:
-                self.leader = self._spawn()
+                self._spawn(leads=True)
         self._changed()
 
     def unregister(self, descriptor: int) -> None:
@@ -219,13 +219,15 @@ class Reactor:
 
     # ---- workers
 
-    def _spawn(self) -> Worker:
+    def _spawn(self, *, leads: bool = False) -> None:
         """Start a worker; needs ``_roles``."""
         assert self._roles.locked()
         worker = Worker(self, next(self._numbers))
         self._workers += 1
+        if leads:
+            # Before it starts, or it would begin as a follower and may get stuck in a job as such.
+            self.leader = worker
         worker.start()
-        return worker
 
     def park(self, worker: Worker) -> bool:
         """Wait until the worker is needed; False when it may end."""
@@ -279,6 +281,7 @@ class Reactor:
                     source.on_ready(mask)
                 except Exception:
                     log.exception("a source failed")
+            source = None  # it may be closed while this thread waits, and is not kept by that
             now = clock()
             if self._lent or now >= self._due:
                 self._housekeeping(now)
@@ -395,7 +398,7 @@ class Reactor:
                 self.leader = worker = self._idle.pop()
                 worker.wake.release()
             else:
-                self.leader = self._spawn()
+                self._spawn(leads=True)
             # A backlog behind a slow job is probably of slow jobs as well.
             helpers = min(len(self.jobs) // 2, 8, WORKER_LIMIT - self._workers)
             for _ in range(helpers):

@@ -20,7 +20,8 @@ from nbrpc.protocol import messages
 from nbrpc.protocol.messages import Kind
 from nbrpc.session.answers import SESSION_OPERATIONS, Answers
 from nbrpc.session.call import Call
-from nbrpc.session.job import RequestJob
+from nbrpc.session.dispatch import home_of
+from nbrpc.session.job import Claim, RequestJob
 from nbrpc.session.reactor import READ, WRITE, Reactor
 
 if TYPE_CHECKING:
@@ -177,9 +178,11 @@ class Receiving:
             call = self.pending.get(request.parent)
             if call is not None:
                 job.depth = call.depth
-                if call.waiting:
-                    call.add_job(job)
-                    return
+                call.add_job(job)
+                if not call.waiting:
+                    # Whoever is first runs it: the dispatcher, or a thread that waits from now on.
+                    self.dispatcher.submit(Claim(call, job))
+                return
         self.dispatcher.submit(job)
 
     def redispatch(self, call: Call) -> None:
@@ -204,9 +207,10 @@ class Receiving:
 
     def _close_generators(self, dropped: list[object]) -> None:
         """Have generators that the peer holds no longer closed: their cleanup is user code."""
-        generators = [obj for obj in dropped if type(obj) is GeneratorType]
-        if generators:
-            self.reactor.submit(_CloseGenerators(generators))
+        for obj in dropped:
+            if type(obj) is GeneratorType:
+                home = home_of(obj) or self.reactor
+                home.submit(_CloseGenerator(obj))
 
     def _on_event(self, message: messages.Event) -> None:
         self.events_received += 1
@@ -299,17 +303,15 @@ class Receiving:
         )
 
 
-class _CloseGenerators:
-    """The end of generators that the peer dropped, as a job."""
+class _CloseGenerator:
+    """The end of a generator that the peer dropped, as a job."""
 
-    __slots__ = ("_generators",)
-
-    def __init__(self, generators: list[Any]) -> None:
-        self._generators = generators
+    def __init__(self, generator: Any) -> None:
+        self._generator = generator
+        self.runner: Any = None
 
     def run(self) -> None:
-        for generator in self._generators:
-            Answers.close_generator(generator)
+        Answers.close_generator(self._generator)
 
 
 HANDLERS: dict[type, Callable[[Any, Any], None]] = {

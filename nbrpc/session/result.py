@@ -68,6 +68,8 @@ class AsyncResult(Call):
         super().__init__(session, seq)
         self._call = call
         self.target = target
+        self.keep: Any = None
+        """What must live until the request is answered."""
         self.outputs: deque[tuple[str, Any]] = deque()
         self.progress: Progress | None = None
         self.started = time.monotonic()
@@ -374,9 +376,10 @@ class AsyncResult(Call):
         self._state = state
         if self._ended is None:
             self._ended = time.monotonic()
+        self.keep = None
         self.done = True
-        self.wake()
         self._changed()
+        self.wake()
         if self._callbacks:
             self._run_callbacks()
 

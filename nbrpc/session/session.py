@@ -169,7 +169,7 @@ class Session(Quick, Receiving, Answers):
 
     # ---- requests of ours
 
-    def request_slowly(
+    def begin(
         self,
         op: int,
         oid: int,
@@ -177,8 +177,8 @@ class Session(Quick, Receiving, Answers):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         timeout: float | None = None,
-    ) -> Any:
-        """Ask the peer and wait for the answer.
+    ) -> tuple[Call, float | None]:
+        """Ask the peer; give the call and its deadline, for `finish`.
 
         Raises
         ------
@@ -192,11 +192,12 @@ class Session(Quick, Receiving, Answers):
         if timeout is None:
             timeout = self.timing.call
         call = Call(self, next(self._seqs))
+        call.waiting = True  # from the start: what the peer asks inside of it is for this thread
         deadline = None if timeout is None else time.monotonic() + timeout
         if len(self.pending) >= self.limits.requests:
             self._wait_for_room(deadline)
         self.send_request(call, op, oid, name, args, kwargs, timeout)
-        return self.finish(call, deadline)
+        return call, deadline
 
     def finish(self, call: Call, deadline: float | None = None) -> Any:
         """Wait for the answer to a request that was sent, and give it."""
@@ -218,6 +219,10 @@ class Session(Quick, Receiving, Answers):
     def iterate(self, proxy: proxies.Proxy) -> Any:
         """Iterate over a remote object with read-ahead."""
         return streams.iterate(self, proxy)
+
+    def iterate_async(self, proxy: proxies.Proxy) -> Any:
+        """Iterate over a remote object with read-ahead, without blocking an event loop."""
+        return streams.iterate_async(self, proxy)
 
     def advance(self, proxy: proxies.Proxy) -> Any:
         """Give the next item of a remote iterator."""

@@ -27,6 +27,7 @@ from nbrpc.objects.boxing import Draft
 from nbrpc.objects.operations import find_target
 from nbrpc.protocol import messages
 from nbrpc.protocol.messages import Kind, Operation
+from nbrpc.session import interrupts
 from nbrpc.session.answers import SESSION_OPERATIONS
 from nbrpc.session.call import Call, current_job
 from nbrpc.session.job import UNANSWERED, Cancelled
@@ -83,6 +84,10 @@ class RemoteIterator:
         session.send_request(call, Operation.STREAM, proxy._nbrpc_oid_, "", (FIRST_WINDOW,))
 
     def __iter__(self) -> Iterator[Any]:
+        return self.items(None)
+
+    def items(self, owner: object) -> Iterator[Any]:
+        """Iterate; ``owner`` lives as long as the iteration does."""
         # A generator over chunks costs 50 ns an item, a Python __next__ 300.
         while True:
             chunk, position = self._chunk, self._position
@@ -103,7 +108,7 @@ class RemoteIterator:
         return item
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        return _async_items(self)
+        return _async_items(self, None)
 
     def _refill(self) -> bool:
         """Take the next chunk; False at the end."""
@@ -183,12 +188,21 @@ class _Arrival:
         return bool(self.stream.items) or self.stream.done
 
 
-def iterate(session: Session, proxy: Proxy) -> RemoteIterator | Iterator[Any]:
+def iterate(session: Session, proxy: Proxy) -> Iterator[Any]:
     """Give an iterator over a remote object.
 
     Of an iterator or generator the read-ahead stays with the proxy; of a container every call
-    begins anew.
+    begins anew. The remote object is held as long as the iterator is.
     """
+    return _iterator_of(session, proxy).items(proxy)
+
+
+def iterate_async(session: Session, proxy: Proxy) -> AsyncIterator[Any]:
+    """Give an asynchronous iterator over a remote object, of either kind."""
+    return _async_items(_iterator_of(session, proxy), proxy)
+
+
+def _iterator_of(session: Session, proxy: Proxy) -> RemoteIterator:
     is_iterator = "__next__" in proxy._nbrpc_description_.specials or (
         "__anext__" in proxy._nbrpc_description_.specials
     )
@@ -227,7 +241,7 @@ def advance(session: Session, proxy: Proxy) -> Any:
     return session.result_of(call)
 
 
-async def _async_items(iterator: RemoteIterator) -> AsyncIterator[Any]:
+async def _async_items(iterator: RemoteIterator, owner: object) -> AsyncIterator[Any]:
     """Iterate without blocking the loop: it waits for chunks on the session's reader."""
     import asyncio
 
@@ -272,6 +286,9 @@ class Stream:
         self.credit = credit
         self.chunk: deque[Any] = deque()
         self.ended = False
+        self.runner: Any = None
+        self.request = job.request
+        """By which the thread of a serial service is found."""
         self._running = False
         self._lock = allocate_lock()
         self._sending = allocate_lock()
@@ -291,7 +308,7 @@ class Stream:
             was_ended, self.ended = self.ended, True
             running = self._running
         if not was_ended and not running:
-            self._finish(Cancelled())
+            self.session.dispatcher.submit(_Ending(self))
         elif not was_ended:
             self.job.canceller = None
             self.job.cancel()
@@ -313,9 +330,11 @@ class Stream:
         finally:
             current_job.reset(token)
 
+    @interrupts.runs_user_code
     def _produce(self) -> None:
         if self.iterator is None:
             self.iterator = iter(self.target)
+        queued = None if self.runner is None else self.runner.jobs
         advance_iterator = self.iterator.__next__
         chunk = self.chunk
         clock = time.perf_counter
@@ -330,6 +349,12 @@ class Stream:
                 break
             self.credit -= 1
             chunk.append(item)
+            if queued is not None and not queued.empty():
+                # A serial service has one thread: others get their turn between two items.
+                self.flush_corked()
+                self.job.close()
+                self.session.dispatcher.submit(self)
+                return
             if len(chunk) == 1:
                 corked.append(self)  # the monitor sends it, should next() take long
             elif len(chunk) >= CHUNK or clock() - sent > CHUNK_TIME:
@@ -397,6 +422,19 @@ class Stream:
             self.session.answer_failure(self.job, error)
 
 
+class _Ending:
+    """The end of a stream that was cancelled while it waited for credit: its cleanup is user code."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.session = stream.session
+        self.request = stream.request
+        self.runner: Any = None
+        self._stream = stream
+
+    def run(self) -> None:
+        self._stream._finish(Cancelled())
+
+
 def open_stream(session: Session, job: RequestJob) -> Any:
     """Begin a stream."""
     credit = job.request.args[0] if job.request.args else 0
@@ -408,11 +446,14 @@ def open_stream(session: Session, job: RequestJob) -> Any:
     if hasattr(kind, "__aiter__"):
         from nbrpc.session import async_streams
 
-        return async_streams.open_stream(session, job, target, credit)
+        if job.runner is None:
+            return async_streams.open_stream(session, job, target, credit)
+        target = async_streams.driven(target, job.runner)
     stream = Stream(session, job, target, credit)
     session.streams[job.seq] = stream
     job.canceller = stream.cancel
     stream._running = True
+    stream.runner = job.runner
     job.close()
     stream.run()
     return UNANSWERED

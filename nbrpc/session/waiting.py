@@ -71,7 +71,13 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
     try:
         while True:
             if call.jobs:
-                run_job(call)
+                # Not in a function of its own: every frame counts where calls nest.
+                try:
+                    nested = call.jobs.popleft()
+                except IndexError:
+                    continue
+                nested.run()
+                del nested
             if dispatcher is not None and dispatcher.run_queued():
                 call.served()
             if call.done:
@@ -118,6 +124,8 @@ def _read(session: Session, call: Call, dispatcher: Any) -> None:
             session.feed(data)
             if call.done or call.jobs or (dispatcher is not None and dispatcher.has_jobs()):
                 return
+            if interrupts.held_back():
+                return  # progress, events and the like may come without end
     except NbrpcError as error:
         session.lose(error)
     finally:
@@ -141,17 +149,6 @@ def _sleep(call: Call, deadline: float | None, dispatcher: Any) -> None:
     if deadline is not None:
         remaining = max(0.0, min(remaining, deadline - time.monotonic()))
     lock.acquire(timeout=remaining)
-
-
-def run_job(call: Call) -> None:
-    """Run one request that the peer made inside ours."""
-    jobs = call.jobs
-    assert jobs is not None
-    try:
-        job = jobs.popleft()
-    except IndexError:
-        return
-    job.run()
 
 
 DEEP = 12

@@ -258,3 +258,44 @@ def test_unload_leaves_nothing(loaded):
     loaded.ok("%unload_ext nbrpc")
     assert loaded.ok(STATE).value == without
     loaded.ok("%load_ext nbrpc")
+
+
+def test_connecting_from_python(connected):
+    """A connection made with nbrpc.connect is pumped like one of %rpc_connect."""
+    connected.ok("other = nbrpc.connect(conn.url)")
+    cell = connected.ok("sub = other.root.reading.subscribe(lambda t, v: print('reading'))")
+    connected.read_until(lambda: "reading" in cell.text())
+    connected.ok("other.close()")
+
+
+LATER = """
+%%remote
+import threading, time
+import nbrpc
+
+def call_later(self, function):
+    def run():
+        time.sleep(0.3)
+        nbrpc.async_(function)(5)
+    threading.Thread(target=run).start()
+
+type(root).exposed_call_later = call_later
+"""
+
+
+def test_functions_print_where_they_were_handed_over(connected):
+    """A function given to the remote prints into the cell that gave it, whatever ran since."""
+    connected.ok(LATER.strip())
+    cell = connected.ok("dev.call_later(lambda number: print('called with', number))")
+    other = connected.ok("1 + 1")
+    connected.read_until(lambda: "called with 5" in cell.text())
+    assert other.text() == ""
+
+
+def test_callback_that_fails(connected):
+    """Its first error is shown under the cell that subscribed, and then a count."""
+    cell = connected.ok("sub = dev.reading.subscribe(lambda t, v: 1 / 0)")
+    connected.read_until(lambda: "failed" in str(cell.shown))
+    assert connected.ok("sub.close()\nsub.errors > 1").value == "True"
+    assert len(cell.of("error")) == 1
+    assert cell.of("error")[0]["ename"] == "ZeroDivisionError"

@@ -7,6 +7,12 @@ from nbrpc.protocol.codec import Description
 from nbrpc.protocol.messages import Operation
 
 
+async def aiter_of(items):
+    """Give items one by one."""
+    for item in items:
+        yield item
+
+
 class FakeCaller:
     """Stands for a session; ``answers`` maps operations to a value, an exception or a function."""
 
@@ -30,6 +36,11 @@ class FakeCaller:
         """Iterate over what is answered to STREAM."""
         self.asked.append(("STREAM", proxy._nbrpc_oid_, "", (), None))
         return iter(self.answers[Operation.STREAM])
+
+    def iterate_async(self, proxy):
+        """Iterate in a coroutine over what is answered to STREAM."""
+        self.asked.append(("ASYNC STREAM", proxy._nbrpc_oid_, "", (), None))
+        return aiter_of(self.answers[Operation.STREAM])
 
     def advance(self, proxy):
         """Give what is answered to STREAM."""

@@ -425,6 +425,14 @@ def test_a_pandas_table_without_pyarrow_is_not_sent(monkeypatch):
             carried(value, deep=True)
 
 
+def test_an_array_of_elements_without_size_is_refused():
+    """Any number of them would fit into no data."""
+    one, other = two_ends()
+    data = written(one.protocol, Kind.REPLY, (1, Array("<U0", [2**40], 0)), [b""])
+    with pytest.raises(RemoteProtocolError, match="elements of no size"):
+        other.read(data)
+
+
 def test_one_buffer_cannot_become_many_arrays():
     """Each array of a message has data of its own."""
     one, other = two_ends()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nbrpc.errors import LimitExceeded, NotSendable, RemoteProtocolError
+from nbrpc.errors import LimitExceeded, NotSendable, RemoteProtocolError, StaleReference
 from nbrpc.objects import boxing as boxing_module
 from nbrpc.objects import values
 from nbrpc.objects.boxing import ByReference, ByValue, Draft, by_value
@@ -34,14 +34,14 @@ class Thing:
         return self
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(value=immutable_values)
 def test_immutable_values_come_back_the_same(value):
     """What never changes travels by value, to the last bit."""
     assert same(carried(value, ends=ENDS), value)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(value=deep_values)
 def test_deep_values_come_back_the_same(value):
     """Containers are copied when asked to, with all that is in them."""
@@ -318,7 +318,6 @@ def test_elements_are_limited_by_the_sender(value, deep):
         (codec.Slice("r", 1, 2, 0), "a range cannot be read"),
         (codec.Slice("r", "a", 2, 1), "a range cannot be read"),
         (codec.Scalar("nothing", ""), "kind 'nothing' cannot be read"),
-        (Home(99), "names object 99, which it does not hold"),
         (nested(None, 67, lambda x: List([x])), "nested too deeply"),
         (nested(None, 400, lambda x: Map({"": x})), "nested too deeply"),
     ],
@@ -351,17 +350,17 @@ def test_buffers_are_used_once_and_as_what_they_are(value, match):
 
 @settings(max_examples=400)
 @given(value=wire_values, buffers=st.lists(st.binary(max_size=40), max_size=3))
-def test_any_wire_value_gives_an_object_or_one_of_two_errors(value, buffers):
+def test_any_wire_value_gives_an_object_or_a_known_error(value, buffers):
     """Nothing that the codec lets through raises anything unexpected while it is unboxed."""
     one, other = two_ends()
     try:
         other.read(written(one.protocol, Kind.REPLY, (1, value), buffers))
-    except (RemoteProtocolError, NotSendable):
+    except (RemoteProtocolError, NotSendable, StaleReference):
         pass
 
 
 @given(value=deep_values, changes=mutations)
-def test_mutated_values_give_an_object_or_one_of_two_errors(value, changes):
+def test_mutated_values_give_an_object_or_a_known_error(value, changes):
     """Nor does a valid message with some bytes changed."""
     one, other = two_ends()
     data = mutated(one.write(value, deep=True), changes)
@@ -369,7 +368,7 @@ def test_mutated_values_give_an_object_or_one_of_two_errors(value, changes):
         for message in other.protocol.receive(data):
             if hasattr(message, "value"):
                 other.boxing.unbox(message.value, message.buffers)
-    except (RemoteProtocolError, NotSendable):
+    except (RemoteProtocolError, NotSendable, StaleReference):
         pass
 
 
@@ -526,6 +525,13 @@ def test_an_attribute_of_an_object_comes_home_by_its_path():
     assert one.read(written(other.protocol, Kind.REPLY, (1, home))) is Outer.exposed_inner
     with pytest.raises(AttributeError):
         one.read(written(other.protocol, Kind.REPLY, (1, Home(stand.oid, "inner.method"))))
+
+
+def test_an_object_that_was_given_back_is_stale():
+    """Its release may overtake a request that nobody waits for: only that request fails."""
+    one, other = two_ends()
+    with pytest.raises(StaleReference, match="object 99 is no longer held"):
+        other.read(written(one.protocol, Kind.REPLY, (1, Home(99))))
 
 
 def test_a_proxy_is_no_key():

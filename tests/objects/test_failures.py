@@ -733,3 +733,14 @@ def test_printing_to_a_stream():
     traceback.print_exception(cross(caught(KeyError("k"))), file=stream)
     assert stream.getvalue().count("Remote Traceback (1)") == 1
     assert "KeyError: 'k'" in stream.getvalue()
+
+
+def test_names_that_are_no_text_do_not_keep_a_failure_from_being_sent():
+    """The name of a file that is not UTF-8 is spelt out in message, notes and attributes."""
+    error = FileNotFoundError(2, "bad \udcff", "data/\udcff.txt")
+    error.add_note("note \ud800")
+    record = failure_of(error, repr, include_traceback=True)
+    wire = msgspec.msgpack.encode(record)
+    assert b"data/\\udcff.txt" in wire
+    assert record.notes == ["note \\ud800"]
+    assert record.attributes["filename"] == "data/\\udcff.txt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import weakref
 
 import pytest
@@ -19,6 +20,8 @@ from hypothesis.stateful import (
 from nbrpc.errors import LimitExceeded, RemoteProtocolError
 from nbrpc.objects.refs import Exports, Imports, pairs
 from tests.objects.wire import Stand, two_ends
+
+CELL = contextvars.ContextVar("CELL")
 
 
 class Thing:
@@ -84,6 +87,20 @@ def test_ids_say_nothing_about_addresses():
     exports = Exports(10)
     things = [Thing() for _ in range(5)]
     assert [exports.lend(thing) for thing in things] == [1, 2, 3, 4, 5]
+
+
+def test_the_context_of_the_last_hand_over_is_kept_on_demand(monkeypatch):
+    """A notebook runs a callback in the context of the cell that handed it over."""
+    exports = Exports(10)
+    thing = Thing()
+    oid = exports.lend(thing)
+    assert exports.context(oid) is None
+    monkeypatch.setattr(Exports, "remembers_context", True)
+    CELL.set("one")
+    exports.lend(thing)
+    CELL.set("two")
+    assert exports.context(oid)[CELL] == "one"
+    assert exports.context(oid + 1) is None
 
 
 def test_what_is_dropped_is_given_back_to_be_destroyed_later():

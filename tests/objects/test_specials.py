@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import tracemalloc
 
@@ -127,6 +128,17 @@ def test_iteration_is_the_sessions():
     assert list(proxy) == [1, 2]
     assert next(proxy) == [1, 2]
     assert [asked[0] for asked in caller.asked] == ["STREAM", "NEXT"]
+
+
+def test_async_iteration_is_the_sessions():
+    """``async for`` goes to the session too."""
+
+    async def collect(proxy):
+        return [item async for item in proxy]
+
+    proxy, caller = proxy_of({Operation.STREAM: [1, 2]}, specials=["__iter__"])
+    assert asyncio.run(collect(proxy)) == [1, 2]
+    assert [asked[0] for asked in caller.asked] == ["ASYNC STREAM"]
 
 
 def test_comparing_with_a_container_sends_a_copy():
