@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from nbrpc.version import __version__
 
 if TYPE_CHECKING:
-    from nbrpc import classic as classic
     from nbrpc.client import Connection as Connection
     from nbrpc.client import connect as connect
     from nbrpc.errors import AccessDenied as AccessDenied
@@ -47,8 +46,8 @@ if TYPE_CHECKING:
     from nbrpc.server.compat import OneShotServer as OneShotServer
     from nbrpc.server.compat import ThreadedServer as ThreadedServer
     from nbrpc.server.compat import ThreadPoolServer as ThreadPoolServer
-    from nbrpc.server.server import Server as Server
     from nbrpc.server.serve import serve as serve
+    from nbrpc.server.server import Server as Server
     from nbrpc.service import ClassicService as ClassicService
     from nbrpc.service import Service as Service
     from nbrpc.service import VoidService as VoidService
@@ -98,11 +97,23 @@ HOMES: dict[str, str] = {
     "track": "service",
     "watch": "session.watching",
 } | dict.fromkeys(
-    """
-    AccessDenied AsyncResultTimeout AuthenticationFailed CallCancelled CallTimeout ConnectFailed
-    ConnectionLost LimitExceeded LocalProtocolError NbrpcError NotSendable ProtocolError RemoteError
-    RemoteProtocolError StaleReference
-    """.split(),
+    [
+        "AccessDenied",
+        "AsyncResultTimeout",
+        "AuthenticationFailed",
+        "CallCancelled",
+        "CallTimeout",
+        "ConnectFailed",
+        "ConnectionLost",
+        "LimitExceeded",
+        "LocalProtocolError",
+        "NbrpcError",
+        "NotSendable",
+        "ProtocolError",
+        "RemoteError",
+        "RemoteProtocolError",
+        "StaleReference",
+    ],
     "errors",
 )
 """Where each public name lives."""

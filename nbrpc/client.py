@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbrpc.errors import AuthenticationFailed
-from nbrpc.options import CODE_ACCESS, Limits, Timing, from_config
+from nbrpc.options import CODE_ACCESS, DEFAULT_LIMITS, Limits, Timing, from_config
 from nbrpc.protocol.machine import ChooseToken, Protocol, Role
 from nbrpc.service import Service, VoidService
 from nbrpc.session import interrupts
@@ -77,7 +77,7 @@ def connect(
     access, timing = from_config(config, timing=timing)
     if service.allow_code:
         access = CODE_ACCESS
-    limits = limits or Limits()
+    limits = limits or DEFAULT_LIMITS
     protocol = Protocol(
         Role.CLIENT,
         limits,
@@ -113,9 +113,9 @@ def _token_for(address: Address, token: str | None) -> ChooseToken:
             return token.encode()
         if auth == "none":
             return None
-        from nbrpc import connection_file
+        from nbrpc.connection_file import find_by_id
 
-        info = connection_file.find_by_id(server_id.hex())
+        info = find_by_id(server_id.hex())
         if info is not None:
             return info.token.encode()
         raise AuthenticationFailed(

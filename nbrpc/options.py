@@ -17,17 +17,88 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 SAFE_ATTRIBUTES = frozenset(
-    """
-    __abs__ __add__ __and__ __bool__ __call__ __contains__ __delitem__ __divmod__ __doc__
-    __enter__ __eq__ __exit__ __float__ __floordiv__ __format__ __ge__ __getitem__ __gt__
-    __hash__ __iadd__ __iand__ __ifloordiv__ __ilshift__ __imatmul__ __imod__ __imul__ __index__
-    __int__ __invert__ __ior__ __ipow__ __irshift__ __isub__ __iter__ __itruediv__ __ixor__
-    __le__ __len__ __length_hint__ __lshift__ __lt__ __matmul__ __mod__ __mul__ __ne__ __neg__
-    __next__ __or__ __pos__ __pow__ __radd__ __rand__ __rdivmod__ __repr__ __reversed__
-    __rfloordiv__ __rlshift__ __rmatmul__ __rmod__ __rmul__ __ror__ __round__ __rpow__
-    __rrshift__ __rshift__ __rsub__ __rtruediv__ __rxor__ __setitem__ __str__ __sub__
-    __truediv__ __trunc__ __floor__ __ceil__ __xor__ __aiter__ __anext__ __aenter__ __aexit__
-    """.split()
+    [
+        "__abs__",
+        "__add__",
+        "__and__",
+        "__bool__",
+        "__call__",
+        "__contains__",
+        "__delitem__",
+        "__divmod__",
+        "__doc__",
+        "__enter__",
+        "__eq__",
+        "__exit__",
+        "__float__",
+        "__floordiv__",
+        "__format__",
+        "__ge__",
+        "__getitem__",
+        "__gt__",
+        "__hash__",
+        "__iadd__",
+        "__iand__",
+        "__ifloordiv__",
+        "__ilshift__",
+        "__imatmul__",
+        "__imod__",
+        "__imul__",
+        "__index__",
+        "__int__",
+        "__invert__",
+        "__ior__",
+        "__ipow__",
+        "__irshift__",
+        "__isub__",
+        "__iter__",
+        "__itruediv__",
+        "__ixor__",
+        "__le__",
+        "__len__",
+        "__length_hint__",
+        "__lshift__",
+        "__lt__",
+        "__matmul__",
+        "__mod__",
+        "__mul__",
+        "__ne__",
+        "__neg__",
+        "__next__",
+        "__or__",
+        "__pos__",
+        "__pow__",
+        "__radd__",
+        "__rand__",
+        "__rdivmod__",
+        "__repr__",
+        "__reversed__",
+        "__rfloordiv__",
+        "__rlshift__",
+        "__rmatmul__",
+        "__rmod__",
+        "__rmul__",
+        "__ror__",
+        "__round__",
+        "__rpow__",
+        "__rrshift__",
+        "__rshift__",
+        "__rsub__",
+        "__rtruediv__",
+        "__rxor__",
+        "__setitem__",
+        "__str__",
+        "__sub__",
+        "__truediv__",
+        "__trunc__",
+        "__floor__",
+        "__ceil__",
+        "__xor__",
+        "__aiter__",
+        "__anext__",
+        "__aenter__",
+        "__aexit__",
+    ]
 )
 """Special methods that a peer may use on what it was handed: arithmetic, comparison, containers,
 iteration and context managers. None of them leads to a class, a frame, a module or a namespace."""
@@ -168,14 +239,34 @@ class Access:
 
 
 CODE_ACCESS = Access(
-    allow_all_attrs=True, allow_public_attrs=True, allow_setattr=True, allow_delattr=True, allow_code=True
+    allow_all_attrs=True,
+    allow_public_attrs=True,
+    allow_setattr=True,
+    allow_delattr=True,
+    allow_code=True,
 )
 """What a classic peer may do: everything."""
 
+DEFAULT_ACCESS = Access()
+DEFAULT_LIMITS = Limits()
+DEFAULT_TIMING = Timing()
+
 IGNORED_CONFIG = frozenset(
-    "instantiate_custom_exceptions import_custom_exceptions instantiate_oldstyle_exceptions "
-    "propagate_SystemExit_locally propagate_KeyboardInterrupt_locally log_exceptions connid "
-    "credentials endpoints logger before_closed close_catchall bind_threads".split()
+    [
+        "instantiate_custom_exceptions",
+        "import_custom_exceptions",
+        "instantiate_oldstyle_exceptions",
+        "propagate_SystemExit_locally",
+        "propagate_KeyboardInterrupt_locally",
+        "log_exceptions",
+        "connid",
+        "credentials",
+        "endpoints",
+        "logger",
+        "before_closed",
+        "close_catchall",
+        "bind_threads",
+    ]
 )
 """Keys of RPyC's configuration that have no meaning here; accepted so that programs keep running."""
 
@@ -190,11 +281,13 @@ def from_config(
     ValueError
         A key is unknown, or its value is of the wrong kind.
     """
-    access = access or Access()
-    timing = timing or Timing()
+    access = access or DEFAULT_ACCESS
+    timing = timing or DEFAULT_TIMING
+    if not config:
+        return access, timing
     names = {item.name for item in fields(Access)}
     changes: dict[str, Any] = {}
-    for key, value in (config or {}).items():
+    for key, value in config.items():
         if key == "sync_request_timeout":
             timing = replace(timing, call=value)
         elif key == "safe_attrs":

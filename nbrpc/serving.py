@@ -30,8 +30,8 @@ class BgServingThread:
         self,
         conn: Connection,
         callback: Callable[[], Any] | None = None,
-        serve_interval: float = 0.0,  # noqa: ARG002 - RPyC's signature
-        sleep_interval: float = 0.0,  # noqa: ARG002
+        serve_interval: float = 0.0,
+        sleep_interval: float = 0.0,
     ) -> None:
         self._conn = conn
         self._thread: ReadingThread | None = ReadingThread(conn.session)

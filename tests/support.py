@@ -126,7 +126,7 @@ def loop_sockets() -> set[int]:
     return {
         end.fileno()
         for loop in gc.get_objects()
-        if isinstance(loop, asyncio.BaseEventLoop) and loop.is_running()
+        if issubclass(type(loop), asyncio.BaseEventLoop) and loop.is_running()
         for end in (getattr(loop, "_ssock", None), getattr(loop, "_csock", None))
         if end is not None
     }

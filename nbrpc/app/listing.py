@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from nbrpc import connection_file
 from nbrpc.app.command import Command, say
+from nbrpc.connection_file import running
 
 __all__ = ["ListApp"]
 
@@ -19,7 +19,7 @@ class ListApp(Command):
 
     def start(self) -> None:
         """Print a table; without servers say so on stderr, so that scripts read an empty list."""
-        servers = connection_file.running()
+        servers = running()
         if not servers:
             sys.stderr.write("none of your servers is running\n")
             return

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from nbrpc.server.server import Server
-from nbrpc.service import ClassicService
 from traitlets import Bool, Int, Unicode
 
 from nbrpc.app.command import WRONG_USAGE, Command, Mistake, read_token, say
 from nbrpc.app.load import make_service
 from nbrpc.errors import NbrpcError
+from nbrpc.server.server import Server
+from nbrpc.service import ClassicService
 from nbrpc.transports.address import DEFAULT_PORT, parse
 
 __all__ = ["ServeApp"]

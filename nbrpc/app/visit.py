@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from nbrpc.client import Connection, connect
 from traitlets import Float, Int, Unicode
 
-from nbrpc import connection_file
 from nbrpc.app.command import WRONG_USAGE, Command, Mistake, read_token, say
+from nbrpc.client import Connection, connect
+from nbrpc.connection_file import find_by_name, running
 from nbrpc.errors import NbrpcError
 from nbrpc.objects.text import printable
 from nbrpc.transports.address import Address, parse
@@ -124,9 +124,9 @@ def find(server: str) -> Address:
             return parse(server)
         except ValueError as exc:
             raise Mistake(str(exc), WRONG_USAGE) from exc
-    found = connection_file.find_by_name(server)
+    found = find_by_name(server)
     if found is not None:
         return parse(found.url).with_token(found.token)
-    names = ", ".join(sorted({item.name for item in connection_file.running()}))
+    names = ", ".join(sorted({item.name for item in running()}))
     what = f"your running servers are {names}" if names else "none of your servers is running"
     raise Mistake(f"no running server of yours is called {server!r}: {what}")

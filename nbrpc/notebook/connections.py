@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nbrpc import connection_file
+from nbrpc.connection_file import find_by_name, running
 from nbrpc.errors import ConnectFailed
 
 __all__ = ["Connections", "NoConnection"]
@@ -115,14 +115,14 @@ def find(target: str) -> str:
         return _only_server()
     if "://" in target or target.startswith("[") or target.rpartition(":")[2].isdigit():
         return target if ":" in target else f"127.0.0.1:{target}"
-    info = connection_file.find_by_name(target)
+    info = find_by_name(target)
     if info is None:
         raise ConnectFailed(f"no running server of yours is called {target}; {_what_runs()}")
     return info.url
 
 
 def _only_server() -> str:
-    servers = connection_file.running()
+    servers = running()
     if len(servers) == 1:
         return servers[0].url
     if not servers:
@@ -133,7 +133,7 @@ def _only_server() -> str:
 
 
 def _what_runs() -> str:
-    servers = connection_file.running()
+    servers = running()
     if not servers:
         return "none is running: start one with `nbrpc serve`"
     return "running: " + ", ".join(f"{info.name} ({info.url})" for info in servers)

@@ -115,7 +115,6 @@ class _Shape:
         "cls",
         "deleter",
         "dictionary",
-        "quick_dictionary",
         "dynamic",
         "getter",
         "hidden",
@@ -123,6 +122,7 @@ class _Shape:
         "is_module",
         "methods",
         "public",
+        "quick_dictionary",
         "reads",
         "setter",
         "twins",
@@ -267,7 +267,12 @@ class Policy:
         by_value = is_by_value(function) or getattr(cls, "__nbrpc_by_value__", False) is True
         interruptible = getattr(cls, "__nbrpc_interruptible__", True) is not False
         real = shape.reads.get(name) or shape.twins.get(name)
-        if real and shape.getter is MISSING and not shape.is_metaclass and type(function) is MethodType:
+        if (
+            real
+            and shape.getter is MISSING
+            and not shape.is_metaclass
+            and type(function) is MethodType
+        ):
             shape.calls[name] = (real, by_value, interruptible, name not in shape.reads)
         return function, by_value, interruptible
 

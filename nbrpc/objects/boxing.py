@@ -369,11 +369,15 @@ class _Refused(NotSendable):
     def _tell(self) -> None:
         where = f" at value{self.path}" if self.path else ""
         advice = "send it by reference, register its class with nbrpc.register_value, or convert it"
-        self.args = (f"a {self.type_name}{where} {self.problem}; {advice} first",)
+        article = "an" if self.type_name[:1].lower() in "aeiou" else "a"
+        self.args = (f"{article} {self.type_name}{where} {self.problem}; {advice} first",)
 
     def prepend(self, step: str) -> None:
         self.path = step + self.path
         self._tell()
+
+
+_Refused.__name__ = NotSendable.__name__  # the name that IPython shows
 
 
 def _step(boxing: Boxing, item: object, draft: Draft, depth: int, step: str) -> Value:

@@ -93,7 +93,11 @@ def call(owner: Owner, job: Any) -> Any:
     else:
         # A plain function needs no look at special methods; a view may hide __call__.
         kind = type(target)
-        function = target if kind is FunctionType or kind is MethodType else policy.special(target, "__call__")
+        function = (
+            target
+            if kind is FunctionType or kind is MethodType
+            else policy.special(target, "__call__")
+        )
         by_value = is_by_value(function)
     args = request.args
     if request.kwargs or not PLAIN.issuperset(map(type, args)):

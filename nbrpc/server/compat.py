@@ -39,13 +39,13 @@ class ThreadedServer(Server):
         ipv6: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
         port: int = 0,
         backlog: int = 512,
-        reuse_addr: bool = True,  # noqa: ARG002, FBT001, FBT002
+        reuse_addr: bool = True,  # noqa: FBT001, FBT002
         authenticator: Any = None,
         registrar: Any = None,
         auto_register: bool | None = None,  # noqa: FBT001
         protocol_config: Mapping[str, Any] | None = None,
-        logger: Any = None,  # noqa: ARG002
-        listener_timeout: float = 0.5,  # noqa: ARG002
+        logger: Any = None,
+        listener_timeout: float = 0.5,
         socket_path: str | None = None,
         **options: Any,
     ) -> None:

@@ -91,7 +91,7 @@ class MainThread:
                     self._running = job
                     self._struck = False
                 value = function()
-            except BaseException as raised:  # noqa: BLE001 - it is the cell's answer
+            except BaseException as raised:
                 error = raised
             self._ended()
         except KeyboardInterrupt:

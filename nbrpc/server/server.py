@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from nbrpc import connection_file
-from nbrpc.options import CODE_ACCESS, Access, Limits, Timing, from_config
+from nbrpc.connection_file import ServerInfo, remove, write
+from nbrpc.options import CODE_ACCESS, DEFAULT_LIMITS, Access, Limits, Timing, from_config
 from nbrpc.server.accepting import FAILURE_DELAY, LONGEST_DELAY, Handshake, Listener
 from nbrpc.server.main_thread import MainThread
 from nbrpc.service import Service
@@ -120,7 +120,7 @@ class Server:
         self.path = path
         self.host = None if path else host
         access, self.timing = from_config(config, timing=timing)
-        self.limits = limits or Limits()
+        self.limits = limits or DEFAULT_LIMITS
         self.service = service
         self.allow_code = allow_code or getattr(service, "allow_code", False) is True
         self.access = self._access(access)
@@ -195,7 +195,7 @@ class Server:
 
     def _write_file(self) -> Any:
         cls = self.service if isinstance(self.service, type) else type(self.service)
-        info = connection_file.ServerInfo.of_this_process(
+        info = ServerInfo.of_this_process(
             server_id=self.server_id.hex(),
             name=self.name,
             token=self.token or "",
@@ -207,7 +207,7 @@ class Server:
             version=__version__,
         )
         try:
-            return connection_file.write(info)
+            return write(info)
         except OSError as error:
             log.warning("no connection file could be written: %s", error)
             return None
@@ -241,7 +241,7 @@ class Server:
                 return
             self._closed.set()
         if self._file is not None:
-            connection_file.remove(self._file)
+            remove(self._file)
         self._listener.close()
         for handshake in list(self._handshakes.values()):
             handshake.end()
@@ -271,7 +271,9 @@ class Server:
             if len(self._handshakes) >= self.limits.unauthenticated:
                 oldest = next(iter(self._handshakes.values()))
         if full:
-            log.warning("%s: %d connections already; one more is refused", self.url, len(self.connections))
+            log.warning(
+                "%s: %d connections already; one more is refused", self.url, len(self.connections)
+            )
             transport.close()
             return
         if oldest is not None:
@@ -292,7 +294,7 @@ class Server:
             if len(self._failures) > 10_000:
                 self._failures.clear()
             count = self._failures[host] = self._failures.get(host, 0) + 1
-        return min(FAILURE_DELAY * 2 ** min(count - 1, 10), LONGEST_DELAY)
+        return min(FAILURE_DELAY * float(2 ** min(count - 1, 10)), LONGEST_DELAY)
 
     def authenticated(self, handshake: Handshake, about: dict[str, str], rest: list[Any]) -> None:
         """A client is let in."""
@@ -397,4 +399,3 @@ def _close_all() -> None:
     for server in list(_running):
         if server._pid == os.getpid():  # noqa: SLF001 - of this very module
             server.close()
-

@@ -85,7 +85,7 @@ class Answers:
                 except BaseException:
                     draft.undo()
                     raise
-        except Exception as error:  # noqa: BLE001 - an adapter's library may raise anything
+        except Exception as error:
             self.answer_failure(job, error)
             return
         if self.serving.pop(seq, None) is None:
@@ -94,7 +94,7 @@ class Answers:
             return
         try:
             self.send(Kind.REPLY, (seq, value), draft, ordered=job.ordered)
-        except Exception as error:  # noqa: BLE001 - what cannot be encoded is the caller's to know
+        except Exception as error:
             self.serving[seq] = job
             self.answer_failure(job, error)
 
@@ -122,7 +122,9 @@ class Answers:
             self.send(Kind.FAILURE, (seq, record), draft, ordered=job.ordered)
         except NbrpcError as problem:
             log.debug("a failure could not be sent: %s", problem)
-            plain = messages.Error(type_name=type(error).__name__, args=[], text="", message=str(problem))
+            plain = messages.Error(
+                type_name=type(error).__name__, args=[], text="", message=str(problem)
+            )
             try:
                 self.send(Kind.FAILURE, (seq, plain))
             except NbrpcError:
@@ -155,6 +157,5 @@ class Answers:
         if type(obj) is types.GeneratorType:
             try:
                 obj.close()
-            except Exception:  # noqa: BLE001 - the user's cleanup; nobody is there to be told
+            except Exception:
                 log.debug("a generator failed while it was closed", exc_info=True)
-

@@ -81,7 +81,7 @@ class AsyncStream(Stream):
         except asyncio.CancelledError:
             await self._close(iterator)
             self._finish(Cancelled())
-        except BaseException as error:  # noqa: BLE001 - it goes to the peer
+        except BaseException as error:
             self._finish(error)
 
     def _flush_soon(self) -> None:

@@ -96,7 +96,7 @@ def _start_local(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         def run(self) -> None:
             try:
                 value = context.run(function, *args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 - it is the result
+            except BaseException as error:
                 result.give(error=error)
             else:
                 result.give(value)
@@ -174,4 +174,3 @@ def deliver(session: Session, obj: object) -> Any:
     if is_proxy(obj):
         return obj
     return session.request(Operation.DELIVER, 0, "", (by_value(obj),))
-

@@ -136,4 +136,3 @@ SESSION_OPERATIONS.update(
         Operation.INSPECT: _needs_code(_inspect),
     }
 )
-

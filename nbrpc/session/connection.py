@@ -162,7 +162,8 @@ class Connection:
         members = dict(root._nbrpc_description_.members)
         oid = root._nbrpc_oid_
         asked = [
-            (name, kind, self.start(Operation.DESCRIBE, oid, name)) for name, kind in sorted(members.items())
+            (name, kind, self.start(Operation.DESCRIBE, oid, name))
+            for name, kind in sorted(members.items())
         ]
         described = []
         for name, kind, result in asked:

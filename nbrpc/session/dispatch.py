@@ -15,6 +15,7 @@ A serial service has one thread per instance, whatever the dispatcher.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -326,6 +327,18 @@ _serial_threads: weakref.WeakKeyDictionary[Any, SerialThread] = weakref.WeakKeyD
 _generators: weakref.WeakKeyDictionary[Any, _Home] = weakref.WeakKeyDictionary()
 """Where the generators run that serial services have made."""
 _serial_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """In a forked child: no thread is left, so each instance gets a new one."""
+    global _serial_lock  # noqa: PLW0603
+    _serial_lock = threading.Lock()
+    _serial_threads.clear()
+    _generators.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Home:

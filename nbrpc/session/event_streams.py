@@ -95,9 +95,7 @@ async def stream_async(event: RemoteEvent) -> AsyncIterator[Any]:
     def take(*args: Any) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, _item(args))
 
-    subscription = await asyncio.to_thread(
-        event.subscribe, take, direct=True, paid_by_taker=True
-    )
+    subscription = await asyncio.to_thread(event.subscribe, take, direct=True, paid_by_taker=True)
     subscription.on_end = lambda _subscription: loop.call_soon_threadsafe(queue.put_nowait, ended)
     try:
         while not subscription.closed or not queue.empty():

@@ -17,6 +17,7 @@ policies
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import weakref
@@ -25,7 +26,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from nbrpc.errors import AccessDenied, ConnectionLost, LimitExceeded, NbrpcError, RemoteProtocolError
+from nbrpc.errors import (
+    AccessDenied,
+    ConnectionLost,
+    LimitExceeded,
+    NbrpcError,
+    RemoteProtocolError,
+)
 from nbrpc.objects.boxing import Draft
 from nbrpc.objects.exposure import is_event
 from nbrpc.objects.operations import find_object
@@ -100,6 +107,15 @@ class event:  # noqa: N801 - declared like a property
 
 
 _binding = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _binding  # noqa: PLW0603 - another thread of the parent may have held it
+    _binding = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class BoundEvent:
@@ -213,12 +229,13 @@ class Subscriber:
         self.session.subscribers.pop(self.channel, None)
         self.source.remove(self)
         record = messages.Error(
-            type_name="nbrpc.errors.LimitExceeded", args=[], text="", message=f"the subscription ended: {why}"
+            type_name="nbrpc.errors.LimitExceeded",
+            args=[],
+            text="",
+            message=f"the subscription ended: {why}",
         )
         try:
-            self.session.send(
-                Kind.EVENT, (self.channel, [], self.dropped, record), ordered=True
-            )
+            self.session.send(Kind.EVENT, (self.channel, [], self.dropped, record), ordered=True)
         except NbrpcError:
             log.debug("the end of a subscription could not be told", exc_info=True)
 
@@ -306,7 +323,9 @@ def accept_subscriber(session: Session, request: messages.Request, source: Bound
     ):
         raise RemoteProtocolError("a subscription is malformed")
     if policy == "block" and not source.block:
-        raise ValueError(f"the event {source.name} refuses the policy 'block'; use drop_oldest or latest")
+        raise ValueError(
+            f"the event {source.name} refuses the policy 'block'; use drop_oldest or latest"
+        )
     if len(session.subscribers) >= session.limits.requests:
         raise LimitExceeded("the peer has too many subscriptions")
     subscriber = Subscriber(session, source, channel, str(policy), maxsize)
@@ -502,7 +521,7 @@ class Subscription:
         try:
             args = self.session.boxing.unbox_all(args, message.buffers)
             self._context.run(self.callback, *args)
-        except Exception as error:  # noqa: BLE001 - the callback's own
+        except Exception as error:
             self._failed(error)
         finally:
             self.received += 1
@@ -534,7 +553,9 @@ class RemoteEvent:
 
     __slots__ = ("_name", "_open", "_owner", "_session")
 
-    def __init__(self, session: Session, owner: Any, name: str, op: Operation = Operation.SUBSCRIBE) -> None:
+    def __init__(
+        self, session: Session, owner: Any, name: str, op: Operation = Operation.SUBSCRIBE
+    ) -> None:
         self._session = session
         self._owner = owner
         self._name = name
@@ -636,7 +657,11 @@ def _callback_key(callback: Any) -> object:
     if code is None:
         return None
     context = cell_of_context()
-    return None if context is None else (context, code.co_qualname if hasattr(code, "co_qualname") else code.co_name)
+    return (
+        None
+        if context is None
+        else (context, code.co_qualname if hasattr(code, "co_qualname") else code.co_name)
+    )
 
 
 def cell_of_context() -> object | None:

@@ -17,26 +17,42 @@ Python's own, and chains to one that the user had installed.
 
 from __future__ import annotations
 
-import _signal
 import _thread
+import os
 import signal
 import sys
 import threading
 import time
+from _signal import SIGINT, getsignal  # type: ignore[import-not-found]  # the ones of C: quick
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-__all__ = ["check", "guarded", "install", "open_to", "runs_user_code", "uninstall", "user_code_on_top"]
+__all__ = [
+    "SIGINT",
+    "check",
+    "getsignal",
+    "guarded",
+    "install",
+    "open_to",
+    "runs_user_code",
+    "uninstall",
+    "user_code_on_top",
+]
 
 CORE = str(Path(__file__).resolve().parent.parent)
 CORE_FOLDERS = tuple(
-    f"{CORE}/{name}".replace("\\", "/") for name in ("session/", "protocol/", "objects/", "transports/")
+    f"{CORE}/{name}".replace("\\", "/")
+    for name in ("session/", "protocol/", "objects/", "transports/")
 )
 
 AGAIN = 0.003
 """Seconds after which a held-back interrupt is sent anew."""
+
+AGAIN_LATER = 0.15
+"""The same from the second time on. Longer than the tick of a read, which every signal begins anew:
+otherwise a thread that waits in one would never come to look."""
 
 USER_FILES = (
     f"{CORE}/objects/operations.py",
@@ -94,24 +110,44 @@ def handle(number: int, frame: FrameType | None) -> Any:
     """Handle SIGINT."""
     global _pending  # noqa: PLW0603 - one main thread, one flag
     if not _may_strike(frame):
+        delay = AGAIN_LATER if _pending else AGAIN
         _pending = True
+        if getsignal(SIGINT) is handle:
+            # Another handler in place keeps calls off the short way, which does not check.
+            signal.signal(SIGINT, handle_again)
         # Not a Timer: the interrupted code may hold a lock of the threading module.
-        _thread.start_new_thread(_send_again, ())
+        _thread.start_new_thread(_send_again, (delay,))
         return None
-    _pending = False
+    _settle()
     if callable(_previous) and _previous is not signal.default_int_handler:
         return _previous(number, frame)
     raise KeyboardInterrupt
 
 
-def _send_again() -> None:
+def handle_again(number: int, frame: FrameType | None) -> Any:
+    """Handle SIGINT while an earlier one is held back."""
+    return handle(number, frame)
+
+
+def _settle() -> None:
+    """Hold nothing back any more."""
+    global _pending  # noqa: PLW0603
+    _pending = False
+    if getsignal(SIGINT) is handle_again:
+        signal.signal(SIGINT, handle)
+
+
+def _send_again(delay: float) -> None:
     """Send a held-back interrupt anew."""
-    time.sleep(AGAIN)
+    time.sleep(delay)
     if _pending:
         if hasattr(signal, "pthread_kill"):
             signal.pthread_kill(main_thread or 0, signal.SIGINT)
         else:
             signal.raise_signal(signal.SIGINT)
+
+
+OURS = (handle, handle_again)
 
 
 def held_back() -> bool:
@@ -121,9 +157,8 @@ def held_back() -> bool:
 
 def check() -> None:
     """Raise an interrupt that was held back; called where waiting code is safe."""
-    global _pending  # noqa: PLW0603
     if _pending and threading.get_ident() == main_thread:
-        _pending = False
+        _settle()
         if callable(_previous) and _previous is not signal.default_int_handler:
             _previous(signal.SIGINT, sys._getframe(1))  # noqa: SLF001
             return
@@ -132,7 +167,7 @@ def check() -> None:
 
 def guarded() -> bool:
     """Whether this thread may read a socket: an interrupt cannot strike between its bytecodes."""
-    return threading.get_ident() != main_thread or _signal.getsignal(_signal.SIGINT) is handle
+    return threading.get_ident() != main_thread or getsignal(SIGINT) in OURS
 
 
 def install() -> bool:
@@ -141,7 +176,7 @@ def install() -> bool:
     if threading.get_ident() != main_thread:
         return False
     current = signal.getsignal(signal.SIGINT)
-    if current is handle:
+    if current in OURS:
         return True
     if not callable(current):
         return False  # ignored, or installed by C code: not ours to change
@@ -151,7 +186,17 @@ def install() -> bool:
     return True
 
 
+def _after_fork() -> None:
+    global main_thread, _pending  # noqa: PLW0603 - the thread that forked is the main one now
+    main_thread = threading.get_ident()
+    _pending = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def uninstall() -> None:
     """Give SIGINT back to whom it was taken from, if nobody took it from us."""
-    if threading.get_ident() == main_thread and _signal.getsignal(_signal.SIGINT) is handle:
+    if threading.get_ident() == main_thread and getsignal(SIGINT) in OURS:
         signal.signal(signal.SIGINT, _previous)

@@ -15,6 +15,7 @@ A job is queued, then runs, then is answered. `Cancel` finds it in one of these 
 
 from __future__ import annotations
 
+import os
 import time
 from _thread import allocate_lock, get_ident
 from typing import TYPE_CHECKING, Any
@@ -34,11 +35,11 @@ RETRY = 0.005
 """Seconds until a cancel that met our own code on top of the stack tries again."""
 
 
-_lock = allocate_lock()
+_lock = allocate_lock()  # renewed in a forked child
 """Guards the striking and the closing of jobs; one for all, since both are short."""
 
 
-class Cancelled(BaseException):  # noqa: N818 - it is not an error but an order
+class Cancelled(BaseException):
     """Injected into code that the peer cancelled; not an Exception, so that no handler eats it."""
 
 
@@ -84,7 +85,7 @@ class RequestJob:
 
     @interrupts.runs_user_code
     def run(self) -> None:
-        """Run the request and answer it; raises nothing."""
+        """Run the request and answer it; raises an interrupt of the user, and nothing else."""
         session = self.session
         self.begun = True
         token = current_job.set(self)
@@ -99,7 +100,7 @@ class RequestJob:
                     self._open = True
                     try:
                         value = session.operations[self.request.op](session, self)
-                    except BaseException as raised:  # noqa: BLE001 - it goes to the peer
+                    except BaseException as raised:
                         error = raised
                     with _lock:
                         self._open = False
@@ -115,6 +116,8 @@ class RequestJob:
                 session.answer(self, value)
         finally:
             current_job.reset(token)
+        if type(error) is KeyboardInterrupt and get_ident() == interrupts.main_thread:
+            raise error  # it was meant for whoever waits on this thread as well
 
     def _refusal(self) -> BaseException | None:
         """Say why the request is not to be run at all, if there is a reason."""
@@ -230,6 +233,14 @@ def _inject(thread: int, kind: type[BaseException] | None) -> None:
         ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
     )
 
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread of the parent may have held it
+    _lock = allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 UNANSWERED: Any = object()
 """Returned by an operation that answers later (a coroutine, a stream, a cell)."""

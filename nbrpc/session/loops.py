@@ -64,10 +64,12 @@ async def _answer(session: Answers, job: RequestJob, coroutine: Any, *, by_value
         session.answer_failure(job, Cancelled())
     except TimeoutError as error:
         if job.remaining() == 0:
-            session.answer_failure(job, CallTimeout("the deadline passed before the coroutine ended"))
+            session.answer_failure(
+                job, CallTimeout("the deadline passed before the coroutine ended")
+            )
         else:
             session.answer_failure(job, error)
-    except BaseException as error:  # noqa: BLE001 - whatever it is goes to the peer
+    except BaseException as error:
         session.answer_failure(job, error)
     else:
         session.answer(job, ByValue(value) if by_value else value)
@@ -77,6 +79,7 @@ def _after_fork() -> None:
     global _loop, _lock  # noqa: PLW0603
     _lock = threading.Lock()
     _loop = None
+
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

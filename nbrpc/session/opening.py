@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from typing import Any
@@ -12,10 +13,13 @@ from nbrpc.options import Access, Limits, Timing
 from nbrpc.protocol.machine import Protocol, Ready
 from nbrpc.session import dispatch
 from nbrpc.session.connection import Connection
+from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
 from nbrpc.transports.base import Transport
 
 __all__ = ["open_connection", "policy_for"]
+
+log = logging.getLogger("nbrpc.session")
 
 _policies: dict[Access, Policy] = {}
 
@@ -72,12 +76,25 @@ def open_connection(
     session.name = about.get("name") or url
     connection = Connection(session, about, url)
     session.root_object = service() if isinstance(service, type) else service
-    session.on_end = lambda _session: session.root_object.on_disconnect(connection)
+    session.on_end = lambda _session: reactor().submit(_Disconnected(connection))
     for message in rest:
         session.handle(message)
     session.start()
     session.root_object.on_connect(connection)
     return connection
+
+
+class _Disconnected:
+    """The end of a connection, told to the service of this side as a job: it is the user's code."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self) -> None:
+        try:
+            self._connection.session.root_object.on_disconnect(self._connection)
+        except Exception:
+            log.exception("on_disconnect failed")
 
 
 def _shake_hands(
@@ -96,12 +113,12 @@ def _shake_hands(
             raise ConnectFailed(
                 f"{url} did not answer the handshake in time: it is no nbrpc server, or it is stuck"
             )
-        data = _receive(transport, remaining)
-        if data == b"":
+        arrived = _receive(transport, remaining)
+        if arrived == b"":
             raise ConnectionLost(f"{url} closed the connection")
-        if data:
+        if arrived:
             try:
-                received = protocol.receive(data)
+                received = protocol.receive(arrived)
             except RemoteProtocolError as error:
                 raise ConnectFailed(f"cannot connect to {url}: {error}") from error
 

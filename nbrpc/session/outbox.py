@@ -39,8 +39,20 @@ class Outbox:
     """The bytes of one session on their way to its transport."""
 
     __slots__ = (
-        "_blocked", "bulk", "corked", "_corked_size", "_drained", "lock", "_lost", "partial", "_reactor",
-        "ready", "_transport", "_want_write", "bytes_sent", "queued",
+        "_blocked",
+        "_corked_size",
+        "_drained",
+        "_lost",
+        "_reactor",
+        "_transport",
+        "_want_write",
+        "bulk",
+        "bytes_sent",
+        "corked",
+        "lock",
+        "partial",
+        "queued",
+        "ready",
     )  # fmt: skip
 
     def __init__(
@@ -88,15 +100,18 @@ class Outbox:
             self.bulk.append((iter((pieces,)), None))
             self.flush()
             return
-        if self.ready or self.partial or self.bulk or not self.lock.acquire(False):
+        sent = False
+        if self.lock.acquire(False):
+            try:
+                # Looked at under the lock: the holder before may have left half a frame.
+                if not (self.ready or self.partial or self.bulk):
+                    self._send(pieces)
+                    sent = True
+            finally:
+                self.lock.release()
+        if not sent:
             self._enqueue(pieces)
-            self.flush()
-            return
-        try:
-            self._send(pieces)
-        finally:
-            self.lock.release()
-        if self.ready:
+        if self.ready or self.bulk:
             self.flush()
 
     def keep(self, data: bytes, sent: int) -> None:

@@ -72,7 +72,11 @@ class SelectorPoller:
         """Wait at most ``timeout`` seconds and give the ready descriptors with what they are ready for."""
         ready = self._selector.select(timeout)
         return [
-            (key.fd, (READ if mask & selectors.EVENT_READ else 0) | (WRITE if mask & selectors.EVENT_WRITE else 0))
+            (
+                key.fd,
+                (READ if mask & selectors.EVENT_READ else 0)
+                | (WRITE if mask & selectors.EVENT_WRITE else 0),
+            )
             for key, mask in ready
         ]
 

@@ -14,7 +14,6 @@ does in a loop, since the caches are cold. So it is the number of calls that cou
 from __future__ import annotations
 
 import struct
-from _signal import SIGINT, getsignal
 from _thread import LockType, get_ident
 from collections.abc import Callable, Iterator
 from types import NoneType
@@ -23,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nbrpc.errors import ConnectionLost, NbrpcError
-from nbrpc.protocol.codec import Box, check, encode
+from nbrpc.protocol import messages
+from nbrpc.protocol.codec import Box, check, decoder, encode
 from nbrpc.protocol.frames import HEADER, HEADER_SIZE
-from nbrpc.protocol.machine import DECODERS
 from nbrpc.protocol.messages import Kind
 from nbrpc.session import interrupts
 from nbrpc.session.call import Call, current_job
+from nbrpc.session.interrupts import SIGINT, getsignal
 from nbrpc.session.job import RequestJob
 from nbrpc.session.reactor import READ
 from nbrpc.transports.sockets import DONT_WAIT, SEND_FLAGS
@@ -51,8 +51,8 @@ SHORT = 4096
 READ_SIZE = 64 * 1024
 
 REQUEST, REPLY = int(Kind.REQUEST), int(Kind.REPLY)
-decode_request = DECODERS[Kind.REQUEST].decode
-decode_reply = DECODERS[Kind.REPLY].decode
+decode_request = decoder(messages.Request).decode
+decode_reply = decoder(messages.Reply).decode
 
 UNUSUAL = (struct.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the short way of decoding raises for bytes that are not one whole message."""
@@ -114,7 +114,9 @@ class Quick:
             or imports.dead
             or imports.owed
             or self.dispatcher.jobs
-            or (get_ident() == interrupts.main_thread and getsignal(SIGINT) is not interrupts.handle)
+            or (
+                get_ident() == interrupts.main_thread and getsignal(SIGINT) is not interrupts.handle
+            )
             or not self.reading.acquire(False)
         ):
             # `finish` is called from here, since every frame counts where calls nest.
@@ -200,7 +202,7 @@ class Quick:
                 outbox.keep(data, sent)
         finally:
             outbox.lock.release()
-        if outbox.ready:
+        if outbox.ready or outbox.bulk:
             outbox.flush()
         return True
 

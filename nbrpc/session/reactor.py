@@ -268,7 +268,7 @@ class Reactor:
             else:
                 wait = LEND_TICK if self._lent else self._due - now
             try:
-                events = poll(wait if wait > 0.0 else 0.0)
+                events = poll(max(0.0, wait))
             except OSError:
                 return  # closed in a forked child or at exit
             for descriptor, mask in events:
@@ -363,7 +363,7 @@ class Reactor:
 
     def _monitor(self) -> None:
         """Promote followers while leaders are stuck in jobs."""
-        seen = (None, 0)
+        seen: tuple[Worker | None, int] = (None, 0)
         quiet = 0
         while True:
             time.sleep(MONITOR_TICK)
@@ -386,7 +386,7 @@ class Reactor:
             now = (leader, leader.jobs_begun)
             if now == seen:
                 self._promote(leader)
-            seen = now  # type: ignore[assignment]
+            seen = now
 
     def _promote(self, stuck: Worker) -> None:
         """Make another worker the leader."""

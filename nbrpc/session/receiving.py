@@ -162,7 +162,9 @@ class Receiving:
         if seq in serving or seq <= 0:
             raise RemoteProtocolError(f"request {seq} was sent twice")
         if len(serving) >= self.limits.requests:
-            raise RemoteProtocolError(f"more than {self.limits.requests:,} requests are outstanding")
+            raise RemoteProtocolError(
+                f"more than {self.limits.requests:,} requests are outstanding"
+            )
         if request.op not in SESSION_OPERATIONS:
             raise RemoteProtocolError(
                 f"the peer asks for operation {request.op}, which does not exist"
@@ -260,7 +262,9 @@ class Receiving:
 
     def _on_goodbye(self, message: messages.Goodbye) -> None:
         reason = message.reason[:500]
-        raise ConnectionLost(f"{self.name} closed the connection" + (f": {reason}" if reason else ""))
+        raise ConnectionLost(
+            f"{self.name} closed the connection" + (f": {reason}" if reason else "")
+        )
 
     # ---- who reads
 

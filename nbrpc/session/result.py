@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import weakref
@@ -28,6 +29,15 @@ log = logging.getLogger("nbrpc.session")
 
 _unboxing = threading.RLock()
 """Held while one result is taken apart, so that two threads do not do it twice."""
+
+
+def _after_fork() -> None:
+    global _unboxing  # noqa: PLW0603 - another thread of the parent may have held it
+    _unboxing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Progress(NamedTuple):
@@ -117,7 +127,9 @@ class AsyncResult(Call):
     @property
     def error(self) -> bool:
         """Whether the result is an exception."""
-        return self.done and (self._cancel_requested or self._state in {"error", "lost", "cancelled"})
+        return self.done and (
+            self._cancel_requested or self._state in {"error", "lost", "cancelled"}
+        )
 
     @property
     def expired(self) -> bool:
@@ -173,7 +185,9 @@ class AsyncResult(Call):
                 wait_for(self, deadline)
             except CallTimeout:
                 if not self._has_expired():
-                    raise CallTimeout(f"{self.call or 'the result'} did not come within {timeout} s") from None
+                    raise CallTimeout(
+                        f"{self.call or 'the result'} did not come within {timeout} s"
+                    ) from None
         if self._has_expired():
             raise CallTimeout("the result is expired: it did not come in the time that was set")
 
@@ -222,7 +236,7 @@ class AsyncResult(Call):
                     self._value, self._error = reply.value, reply.error
                 else:
                     self._value = self.session.result_of(self)
-            except Exception as error:  # noqa: BLE001 - it is the result
+            except Exception as error:
                 self._error = error
             self._unboxed = True
 
@@ -364,7 +378,10 @@ class AsyncResult(Call):
             state = "ready"
         elif isinstance(reply, ConnectionLost):
             state = "lost"
-        elif isinstance(reply, messages.Failure) and reply.error.type_name == "nbrpc.errors.CallCancelled":
+        elif (
+            isinstance(reply, messages.Failure)
+            and reply.error.type_name == "nbrpc.errors.CallCancelled"
+        ):
             state = "cancelled"
         else:
             state = "error"
@@ -422,7 +439,9 @@ class _Callback:
 
     __slots__ = ("context", "function", "result")
 
-    def __init__(self, result: AsyncResult, function: Callable[[AsyncResult], Any], context: Any) -> None:
+    def __init__(
+        self, result: AsyncResult, function: Callable[[AsyncResult], Any], context: Any
+    ) -> None:
         self.result = result
         self.function = function
         self.context = context
@@ -498,7 +517,7 @@ class _Gathering(LocalResult):
             return
         try:
             self.give([item.value for item in self.items])
-        except Exception as error:  # noqa: BLE001 - it is the result
+        except Exception as error:
             self.give(error=error)
 
     def cancel(self) -> bool:

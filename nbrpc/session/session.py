@@ -40,7 +40,8 @@ from nbrpc.protocol.frames import Piece, chunks
 from nbrpc.protocol.machine import Protocol
 from nbrpc.protocol.messages import Kind
 from nbrpc.session import code as code  # noqa: PLC0414 - registers its operations
-from nbrpc.session import events, streams
+from nbrpc.session import events, interrupts, streams
+from nbrpc.session import watching as watching  # noqa: PLC0414 - registers its operation
 from nbrpc.session.answers import Answers
 from nbrpc.session.call import Call, current_job
 from nbrpc.session.job import RequestJob
@@ -189,6 +190,7 @@ class Session(Quick, Receiving, Answers):
         CallTimeout
             The deadline passed; code that is running on the peer runs on.
         """
+        interrupts.check()
         if timeout is None:
             timeout = self.timing.call
         call = Call(self, next(self._seqs))
@@ -357,16 +359,15 @@ class Session(Quick, Receiving, Answers):
             return
         try:
             large = bool(draft.buffers) and self.protocol.check_buffers(draft.buffers)
-            pieces: list[Piece] = self.protocol.encode(
-                kind, fields, () if large else draft.buffers
-            )
+            pieces: list[Piece] = self.protocol.encode(kind, fields, () if large else draft.buffers)
         except BaseException:
             draft.undo()
             raise
         if large:
             body = memoryview(pieces[0])[8:]
             self.outbox.write_large(
-                chunks(kind, bytes(body), draft.buffers, next(self._seqs) & 0xFFFFFFFF), (draft, keep)
+                chunks(kind, bytes(body), draft.buffers, next(self._seqs) & 0xFFFFFFFF),
+                (draft, keep),
             )
             return
         self.outbox.write(pieces, lazy=lazy, ordered=ordered)
@@ -428,7 +429,9 @@ class Session(Quick, Receiving, Answers):
         silent = now - self._heard
         if dead_after is not None and silent >= dead_after:
             self.lose(
-                ConnectionLost(f"{self.name} gave no sign of life for {silent:.1f} s; connect again")
+                ConnectionLost(
+                    f"{self.name} gave no sign of life for {silent:.1f} s; connect again"
+                )
             )
         elif heartbeat is not None and silent >= heartbeat and not self._pings:
             number = next(self._seqs)
@@ -460,7 +463,10 @@ class Session(Quick, Receiving, Answers):
         self.reactor.unregister(self.fileno())
         self.socket = None
         self.transport.close()
-        for call in [*self.pending.values(), *(c for _, c in self._pings.values() if c is not None)]:
+        for call in [
+            *self.pending.values(),
+            *(c for _, c in self._pings.values() if c is not None),
+        ]:
             call.resolve(error)
         self.pending.clear()
         self.outbox.on_drained()

@@ -324,7 +324,7 @@ class Stream:
             self.job.begin()
             with self.session.reactor.streaming():
                 self._produce()
-        except BaseException as error:  # noqa: BLE001 - whatever the iterator raises goes to the peer
+        except BaseException as error:
             self.job.close()
             self._finish(error)
         finally:
@@ -412,7 +412,7 @@ class Stream:
         self.job.ordered = True
         try:
             self.flush_corked()
-        except Exception as problem:  # noqa: BLE001 - an item that cannot travel is the answer
+        except Exception as problem:
             error = error or problem
         if error is None:
             self.session.answer(self.job, None)

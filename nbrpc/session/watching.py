@@ -90,7 +90,7 @@ class _Sampler:
             return
         try:
             self.source.emit(self.sample())
-        except Exception as error:  # noqa: BLE001 - the getter's own: the subscriber is told
+        except Exception as error:
             for subscriber in self.source.subscribers:
                 subscriber.give_up(f"the getter raised {type(error).__name__}: {error}")
             return

@@ -117,4 +117,5 @@ class Transport(ABC):
     @abstractmethod
     def abandon(self) -> None:
         """Give the descriptor back without a word to the peer: in a process that was forked, the
-        pipe belongs to the other one."""
+        pipe belongs to the other one.
+        """

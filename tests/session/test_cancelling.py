@@ -41,7 +41,7 @@ class Work(nbrpc.Service):
         while not self.gate.is_set():
             try:
                 time.sleep(0.001)
-            except Exception:  # noqa: BLE001 - that is what is tested
+            except Exception:
                 self.outcome.append("eaten")
 
     def exposed_shielded(self):

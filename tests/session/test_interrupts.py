@@ -91,7 +91,11 @@ def url(request, served, tmp_path):
 def run(program, timeout):
     """Run a program and give the lines that it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=timeout, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     assert not done.returncode, done.stdout + done.stderr
     assert not done.stderr, done.stderr

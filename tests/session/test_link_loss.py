@@ -57,7 +57,7 @@ def waiters(conn):
         def run():
             try:
                 function()
-            except BaseException as error:  # noqa: BLE001 - it is the outcome
+            except BaseException as error:
                 ends[name] = (time.monotonic(), error)
 
         return threading.Thread(target=run)

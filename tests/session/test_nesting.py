@@ -112,9 +112,7 @@ from tests.session.test_nesting import Caller
 """
 
 
-@pytest.mark.parametrize(
-    ("depth", "limit", "expected"), [(100, 1000, "100"), (200, 10_000, "200")]
-)
+@pytest.mark.parametrize(("depth", "limit", "expected"), [(100, 1000, "100"), (200, 10_000, "200")])
 def test_nesting_between_processes(served, tmp_path, depth, limit, expected):
     """100 deep at the default recursion limit, 200 with it raised on both sides."""
     (tmp_path / "deep.py").write_text(DEEP_SERVICE.format(limit=limit))
@@ -122,7 +120,9 @@ def test_nesting_between_processes(served, tmp_path, depth, limit, expected):
     assert deeper(server.url, depth, limit) == [expected, "3 pong", ""]
 
 
-@pytest.mark.parametrize(("limit", "words"), [(1000, "RecursionError"), (100_000, "RecursionError")])
+@pytest.mark.parametrize(
+    ("limit", "words"), [(1000, "RecursionError"), (100_000, "RecursionError")]
+)
 def test_nesting_beyond_the_limit_is_a_recursion_error(served, tmp_path, limit, words):
     """Too deep a chain raises RecursionError at the caller, and the connection is as before."""
     (tmp_path / "deep.py").write_text(DEEP_SERVICE.format(limit=limit))

@@ -142,7 +142,9 @@ def test_the_file_monitor_without_a_background_thread(monitored):
     url, path = monitored
     changes = []
     with nbrpc.connect(url) as conn:
-        monitor = conn.root.FileMonitor(str(path), lambda *args: changes.append(args), interval=0.01)
+        monitor = conn.root.FileMonitor(
+            str(path), lambda *args: changes.append(args), interval=0.01
+        )
         eventually(lambda: monitor.looks() > 0)
         path.write_bytes(b"zloop")
         eventually(lambda: conn.session.dispatcher.has_jobs())
@@ -158,7 +160,9 @@ def test_an_interaction_serves_what_waits(monitored):
     url, path = monitored
     changes = []
     with nbrpc.connect(url) as conn:
-        monitor = conn.root.FileMonitor(str(path), lambda *args: changes.append(args), interval=0.01)
+        monitor = conn.root.FileMonitor(
+            str(path), lambda *args: changes.append(args), interval=0.01
+        )
         eventually(lambda: monitor.looks() > 0)
         path.write_bytes(b"zloop")
         eventually(lambda: conn.session.dispatcher.has_jobs())
@@ -173,7 +177,9 @@ def test_the_connection_is_registered_with_a_foreign_loop(monitored):
     url, path = monitored
     changes = []
     with nbrpc.connect(url) as conn, selectors.DefaultSelector() as selector:
-        monitor = conn.root.FileMonitor(str(path), lambda *args: changes.append(args), interval=0.01)
+        monitor = conn.root.FileMonitor(
+            str(path), lambda *args: changes.append(args), interval=0.01
+        )
         eventually(lambda: monitor.looks() > 0)
         selector.register(conn, selectors.EVENT_READ, conn.serve)
         assert not selector.select(0), "nothing is there before the file changes"
