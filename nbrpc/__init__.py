@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     from nbrpc.session.calling import buffiter as buffiter
     from nbrpc.session.calling import obtain as obtain
     from nbrpc.session.calling import timed as timed
+    from nbrpc.session.gathering import gather as gather
     from nbrpc.session.result import AsyncResult as AsyncResult
-    from nbrpc.session.result import gather as gather
     from nbrpc.session.watching import watch as watch
 
 HOMES: dict[str, str] = {
@@ -87,7 +87,7 @@ HOMES: dict[str, str] = {
     "connect": "client",
     "event": "service",
     "exposed": "service",
-    "gather": "session.result",
+    "gather": "session.gathering",
     "obtain": "session.calling",
     "register_value": "objects.values",
     "restricted": "service",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 from nbrpc.errors import AuthenticationFailed
 from nbrpc.options import CODE_ACCESS, DEFAULT_LIMITS, Limits, Timing, from_config
@@ -62,18 +62,13 @@ def connect(
         Nobody answers there, or it is no nbrpc server.
     AuthenticationFailed
         The token is wrong, or one is needed.
-    ValueError
+    ValueError, TypeError
         The address cannot be read.
     """
     if tls is not None or reconnect:
         what = "tls=" if tls is not None else "reconnect=True"
         raise NotImplementedError(f"{what} is not available in this release of nbrpc")
-    if port is None:
-        address = parse(host)
-    elif not 0 < port < 65536:
-        raise ValueError(f"a port is a number from 1 to 65535, not {port!r}")
-    else:
-        address = Address.tcp(host, port)
+    address = _address(host, port)
     access, timing = from_config(config, timing=timing)
     if service.allow_code:
         access = CODE_ACCESS
@@ -81,20 +76,33 @@ def connect(
     protocol = Protocol(
         Role.CLIENT,
         limits,
-        choose_token=_token_for(address, token or address.token),
+        choose_token=_token_for(token or address.token),
         about=about_this_process(),
     )
     interrupts.install()
-    return open_connection(
-        _dial(address, timeout),
-        protocol,
-        url=address.url,
-        service=service,
-        access=access,
-        limits=limits,
-        timing=timing,
-        timeout=timeout,
-    )
+    try:
+        return open_connection(
+            _dial(address, timeout),
+            protocol,
+            url=address.url,
+            service=service,
+            access=access,
+            limits=limits,
+            timing=timing,
+            timeout=timeout,
+        )
+    except AuthenticationFailed as error:
+        raise AuthenticationFailed(f"cannot connect to {address.name}: {error}") from None
+
+
+def _address(host: object, port: object) -> Address:
+    if not isinstance(host, str):
+        raise TypeError(f"connect needs a host name or a URL, not {type(host).__name__}")
+    if port is None:
+        return parse(host)
+    if not isinstance(port, SupportsIndex) or not 0 < int(port) < 65536:
+        raise ValueError(f"a port is a number from 1 to 65535, not {port!r}")
+    return Address.tcp(host, int(port))
 
 
 def _dial(address: Address, timeout: float) -> Any:
@@ -105,7 +113,7 @@ def _dial(address: Address, timeout: float) -> Any:
     return sockets.connect_tcp(address.host or "", address.port or 0, timeout)
 
 
-def _token_for(address: Address, token: str | None) -> ChooseToken:
+def _token_for(token: str | None) -> ChooseToken:
     """Give the function that finds the token once the server has said who it is."""
 
     def choose(server_id: bytes, auth: str) -> bytes | None:
@@ -119,7 +127,7 @@ def _token_for(address: Address, token: str | None) -> ChooseToken:
         if info is not None:
             return info.token.encode()
         raise AuthenticationFailed(
-            f"{address.name} asks for a token, and no connection file of this user has it: give "
+            "the server asks for a token, and no connection file of this user has it: give "
             "token=... or the URL that the server printed"
         )
 

@@ -53,6 +53,8 @@ def _within(name: str, value: float, limits: tuple[float, float], unit: str) -> 
 
 
 def _count(name: str, number: int, least: int = 1) -> int:
+    if not isinstance(number, int):
+        raise TypeError(f"{name} is a whole number, not {number!r}")
     if not least <= number <= MAXIMUM_POINTS:
         raise ValueError(f"{name} is {least} to {MAXIMUM_POINTS:,}, not {number:,}")
     return number
@@ -132,11 +134,10 @@ class Bench(Service):
     Alarms and readings come from one thread, which runs while somebody is connected.
     """
 
-    alarm = event()
-    """A sentence: the housing became too hot (about every 3 s), or the voltage was set too high."""
-
-    reading = event()
-    """``(time, value)``, 20 times a second: seconds since the start, and the detector's volts."""
+    alarm = event(doc="A sentence: the housing is too hot (about every 3 s), or the voltage high.")
+    reading = event(
+        doc="(time, value), 20 times a second: seconds since the start, and the detector's volts."
+    )
 
     def __init__(self, seed: int = 1) -> None:
         super().__init__()

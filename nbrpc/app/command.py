@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -18,6 +19,10 @@ __all__ = ["WRONG_USAGE", "Command", "Mistake", "NbrpcApp", "read_token", "say"]
 
 WRONG_USAGE = 2
 """The exit code for a command line that cannot be understood, as of most programs."""
+
+
+TRAIT = re.compile(r"(The value of t|T)he '(?P<name>\w+)' trait of an? (?P<owner>\w+) instance")
+"""How traitlets names what has a wrong value."""
 
 
 class Mistake(Exception):
@@ -49,6 +54,9 @@ class _Loader(KVArgParseConfigLoader):
             if "." not in option:
                 self._handle_unrecognized_alias(option)
             raise ArgumentError(f"--{words.get(option, option)} needs a value")
+        if "ignored explicit argument" in message:
+            option = message.removeprefix("argument ").partition(":")[0]
+            raise ArgumentError(f"{option} takes no value")
         raise ArgumentError(message)
 
     def _handle_unrecognized_alias(self, arg: str) -> None:
@@ -96,19 +104,25 @@ class Command(Application):
             # traitlets reports mistakes through its log and ends the program; this one has its own.
             inspect.unwrap(Application.parse_command_line)(self, argv)
         except (TraitError, ArgumentError, argparse.ArgumentError) as exc:
-            raise Mistake(f"{exc} (nbrpc {self.shown_name} --help)", WRONG_USAGE) from exc
+            said = TRAIT.sub(self._option_of, str(exc)).removesuffix(".")
+            raise Mistake(f"{said} ({self.shown_name} --help)", WRONG_USAGE) from exc
         if self.subapp is not None:
             return
         most, meaning = self.arguments_wanted
         if len(self.extra_args) > most:
             expected = meaning or "no arguments, only options"
-            raise Mistake(f"nbrpc {self.shown_name} takes {expected}", WRONG_USAGE)
+            raise Mistake(f"{self.shown_name} takes {expected}", WRONG_USAGE)
         self._load_configuration()
 
     @property
     def shown_name(self) -> str:
-        """The subcommand's word."""
-        return self.name.removeprefix("nbrpc-")
+        """The command as it is typed."""
+        return self.name.replace("-", " ", 1)
+
+    def _option_of(self, trait: re.Match[str]) -> str:
+        """Give the option by which a trait is set."""
+        words = {target.rpartition(".")[2]: alias for alias, target in self.aliases.items()}
+        return f"--{words.get(trait['name'], '.'.join(trait.group('owner', 'name')))}"
 
     def _load_configuration(self) -> None:
         from pathlib import Path

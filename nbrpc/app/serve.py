@@ -35,15 +35,14 @@ class ServeApp(Command):
     """``nbrpc serve``: serve an object or a class until Ctrl-C."""
 
     name = "nbrpc-serve"
-    description = """Serve an object or a class of a module, or this Python itself (--classic).
+    description = """Serve an object or a class of a module (module:Thing), or this Python itself
+    (--classic).
 
     Prints the URL, with the token in it, on one line. The current folder is importable.
     Programs of the same user on this machine need no token."""
-    examples = """
-    nbrpc serve nbrpc.demo:Bench --name bench
-    nbrpc serve driver:Stage --args '"/dev/ttyUSB0", speed=9600'
-    nbrpc serve --classic --unix /run/user/1000/python
-    """
+    examples = """nbrpc serve nbrpc.demo:Bench --name bench
+nbrpc serve driver:Stage --args '"/dev/ttyUSB0", speed=9600'
+nbrpc serve --classic --unix /run/user/1000/python"""
     arguments_wanted = (1, "one module:Thing")
 
     target = Unicode(help="What to serve, as module:Thing.").tag(config=True)

@@ -11,9 +11,12 @@ from nbrpc.client import Connection, connect
 from nbrpc.connection_file import find_by_name, running
 from nbrpc.errors import NbrpcError
 from nbrpc.objects.text import printable
+from nbrpc.service import Service
 from nbrpc.transports.address import Address, parse
 
 __all__ = ["InspectApp", "PingApp", "find"]
+
+ALWAYS_THERE = frozenset(name for name in dir(Service) if not name.startswith("_"))
 
 
 class Visit(Command):
@@ -40,7 +43,7 @@ class Visit(Command):
         """
         if not self.extra_args:
             raise Mistake(
-                f"say which server: nbrpc {self.shown_name} URL, or a name that nbrpc list shows",
+                f"say which server: {self.shown_name} URL, or a name that nbrpc list shows",
                 WRONG_USAGE,
             )
         address = find(self.extra_args[0])
@@ -101,13 +104,15 @@ class InspectApp(Visit):
             about.append("clients may run code")
         head = f"{peer.get('service') or 'a service'} at {address.url}"
         say(printable(f"{head} ({', '.join(filter(None, about))})"))
-        members = connection.describe()
+        # With remote code every public name can be reached, those that every service has as well.
+        members = [row for row in connection.describe() if row[0] not in ALWAYS_THERE]
         if not members:
             say("  nothing is exposed")
         width = max((len(kind) for _, kind, _, _ in members), default=0)
         for name, kind, signature, doc in members:
             say(printable(f"  {kind:<{width}}  {name}{signature or ''}"))
-            for line in (doc or "").strip().splitlines()[:1]:
+            told = "" if kind == "data" else doc or ""  # data has only what its class says
+            for line in told.strip().splitlines()[:1]:
                 say(printable(f"  {'':<{width}}      {line.strip()}"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from nbrpc.notebook.magics import RpcMagics
 from nbrpc.notebook.pump import CellLoop, KernelLoop, kernel_loop
 from nbrpc.notebook.remote_cell import rewriter
 from nbrpc.objects.refs import Exports
-from nbrpc.session import dispatch, events, interrupts
+from nbrpc.session import dispatch, interrupts, subscriptions
 from nbrpc.session.dispatch import Dispatcher, Thread
 
 __all__ = ["Extension", "load_ipython_extension", "unload_ipython_extension"]
@@ -48,6 +49,8 @@ class Extension:
         self.handlers = Handlers(shell, self._call_later)
         self._magics = RpcMagics(shell, self)
         shell.register_magics(self._magics)
+        # For async_ and watch, which the first cells use as often as the magics.
+        shell.user_ns.setdefault("nbrpc", sys.modules["nbrpc"])
         call = f'get_ipython().magics_manager.registry["{RpcMagics.__name__}"].remote_cell_async'
         self._in_cell = False
         self._rewrite = rewriter(call, self._may_await)
@@ -57,8 +60,8 @@ class Extension:
         shell.events.register("post_run_cell", self._after_cell)
         self._formatters = self._register_formatters()
         tracebacks.install()
-        events.cell_name = lambda: current_cell(shell) or None
-        events.error_shower = self.handlers.shower
+        subscriptions.cell_name = lambda: current_cell(shell) or None
+        subscriptions.error_shower = self.handlers.shower
         dispatch.default = self._make_dispatcher
         Exports.remembers_context = True
 
@@ -144,7 +147,7 @@ class Extension:
         self.connections.close()
         self.views.close()
         tracebacks.uninstall()
-        events.cell_name = events.error_shower = None
+        subscriptions.cell_name = subscriptions.error_shower = None
         dispatch.default = dispatch.Queue
         Exports.remembers_context = False
         for formatter, kind in self._formatters:

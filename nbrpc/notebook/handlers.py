@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from IPython.core.error import UsageError
+
 from nbrpc.notebook.tracebacks import without_package
 
 __all__ = ["Handlers"]
@@ -32,10 +34,20 @@ class Handlers:
         self._subscriptions: dict[tuple[str, str], Any] = {}
 
     def subscribe(self, expression: str, event: Any, body: str) -> None:
-        """Run `body` for every `event`, with what it brought in the variable ``event``."""
+        """Run `body` for every `event`, with what it brought in the variable ``event``.
+
+        Raises
+        ------
+        UsageError
+            The body is no Python.
+        """
         name = f"<%%rpc_on {expression}>"
         source = "\n" + self._shell.transform_cell(body)  # the magic's line is line 1
-        code = compile(source, name, "exec", dont_inherit=True)
+        try:
+            code = compile(source, name, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            text = f": {error.text.strip()}" if error.text else ""
+            raise UsageError(f"line {error.lineno} of the cell: {error.msg}{text}") from None
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         namespace = self._shell.user_ns
 

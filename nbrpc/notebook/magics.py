@@ -80,7 +80,7 @@ class RpcMagics(Magics):
     @argument("--token", help="token of the server; servers of yours on this machine need none")
     def rpc_connect(self, line: str) -> None:
         """Connect to a server and show the connection."""
-        arguments = parse_argstring(self.rpc_connect, line)
+        arguments = parsed(self.rpc_connect, line)
         name = identifier(arguments.name)
         connection = self._connections.connect(arguments.target, name, arguments.token)
         connection.ping()  # the card shows how long a round trip takes
@@ -93,7 +93,7 @@ class RpcMagics(Magics):
     @argument("name", nargs="?", default="", help="connection to close (default: the current one)")
     def rpc_disconnect(self, line: str) -> None:
         """Close a connection."""
-        arguments = parse_argstring(self.rpc_disconnect, line)
+        arguments = parsed(self.rpc_disconnect, line)
         name, connection = self._connections.disconnect(arguments.name)
         print(f"closed {name} ({connection.name})")  # noqa: T201
 
@@ -103,7 +103,7 @@ class RpcMagics(Magics):
     @argument("name", help="connection that %%remote and its kin use from now on")
     def rpc_use(self, line: str) -> None:
         """Choose the current connection."""
-        arguments = parse_argstring(self.rpc_use, line)
+        arguments = parsed(self.rpc_use, line)
         connection = self._connections.use(arguments.name)
         print(f"using {arguments.name} ({connection.name})")  # noqa: T201
 
@@ -112,7 +112,7 @@ class RpcMagics(Magics):
     @magic_arguments()
     def rpc_connections(self, line: str) -> None:
         """Show the connections: state, latency, traffic."""
-        parse_argstring(self.rpc_connections, line)
+        parsed(self.rpc_connections, line)
         rows = []
         for name, connection in self._connections:
             figures = connection.statistics()
@@ -152,7 +152,7 @@ class RpcMagics(Magics):
     )
     def remote_cell(self, line: str, cell: str) -> Any:
         """Run the cell on a connection."""
-        arguments = parse_argstring(self.remote_cell, line)
+        arguments = parsed(self.remote_cell, line)
         if arguments.detach:
             return self._start_detached(arguments, cell)
         players = self._start(arguments, cell)
@@ -165,7 +165,7 @@ class RpcMagics(Magics):
         if {"--help", "-h"} & set(line.split()):
             return self.remote_cell(line, cell)
         try:
-            arguments = parse_argstring(self.remote_cell, line)
+            arguments = parsed(self.remote_cell, line)
             if arguments.detach:
                 return self._start_detached(arguments, cell)
             players = self._start(arguments, cell)
@@ -202,7 +202,7 @@ class RpcMagics(Magics):
     @argument("-t", "--targets", dest="targets", default="", help="connections (default: current)")
     def rpc_push(self, line: str) -> None:
         """Copy variables to the namespace of remote cells, by value."""
-        arguments = parse_argstring(self.rpc_push, line)
+        arguments = parsed(self.rpc_push, line)
         self._move(arguments.targets, push=names_of(arguments.names), pull=[])
 
     @line_magic
@@ -212,7 +212,7 @@ class RpcMagics(Magics):
     @argument("-t", "--targets", dest="targets", default="", help="connections (default: current)")
     def rpc_pull(self, line: str) -> None:
         """Copy variables from the namespace of remote cells, by value."""
-        arguments = parse_argstring(self.rpc_pull, line)
+        arguments = parsed(self.rpc_pull, line)
         self._move(arguments.targets, push=[], pull=names_of(arguments.names))
 
     # -- results and events ----------------------------------------------------------------------
@@ -224,7 +224,7 @@ class RpcMagics(Magics):
     @argument("--timeout", type=float, help="seconds after which waiting ends")
     def rpc_wait(self, line: str) -> None:
         """Wait until results have ended and their displays are final."""
-        arguments = parse_argstring(self.rpc_wait, line)
+        arguments = parsed(self.rpc_wait, line)
         results = [self._evaluate(expression) for expression in arguments.results]
         remote_cell.wait_ended(results or self._extension.views.results(), arguments.timeout)
         self._extension.views.settle()
@@ -294,6 +294,23 @@ class RpcMagics(Magics):
             return self._shell.ev(expression)
         except (SyntaxError, NameError) as error:
             raise UsageError(f"{expression!r} cannot be evaluated: {error}") from None
+
+
+def parsed(magic: Any, line: str) -> Any:
+    """Read the arguments of a magic.
+
+    Raises
+    ------
+    UsageError
+        They cannot be understood.
+    """
+    try:
+        return parse_argstring(magic, line)
+    except (UsageError, ValueError) as error:
+        said = str(error).removesuffix(".")
+        sign = "%%" if magic.__name__ == "remote_cell" else "%"
+        name = magic.__name__.removesuffix("_cell")
+        raise UsageError(f"{said}; {sign}{name} --help shows what there is") from None
 
 
 def show(bundle: dict[str, str]) -> None:

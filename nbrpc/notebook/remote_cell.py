@@ -189,7 +189,7 @@ def finish(shell: Any, players: dict[str, Player]) -> None:
         By the names of their connections. With several, a pulled name becomes a dictionary of the
         values by connection.
     """
-    errors = {name: error_of(player.result) for name, player in players.items()}
+    errors = {name: _error_of(player.result) for name, player in players.items()}
     failed = {name: error for name, error in errors.items() if error is not None}
     pulled = {name: player.result.value for name, player in players.items() if name not in failed}
     if len(players) == 1:
@@ -204,6 +204,12 @@ def finish(shell: Any, players: dict[str, Player]) -> None:
             said = clean(str(other)).partition("\n")[0]
             sys.stderr.write(f"[{name}] {type(other).__name__}: {said}\n")
         raise presentable(error)
+
+
+def _error_of(result: Any) -> BaseException | None:
+    if result.expired:
+        return CallTimeout("the remote cell did not end in that time; its code runs on there")
+    return error_of(result)
 
 
 def bind_when_ready(result: Any, namespace: dict[str, Any]) -> None:

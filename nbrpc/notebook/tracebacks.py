@@ -114,12 +114,19 @@ def _render(error: NbrpcError) -> list[str]:
         return _render_briefly(error)
     cause = error.__cause__
     try:
-        if isinstance(cause, NbrpcError) and str(cause) == str(error):
-            error.__cause__ = None  # every waiter gets an error of its own for one lost connection
+        if cause is not None and _is_noise(cause, error):
+            error.__cause__ = None
         lines = shell.InteractiveTB.structured_traceback(type(error), error, traceback)
     finally:
         error.__cause__ = cause
     return [clean(line) for line in lines]
+
+
+def _is_noise(cause: BaseException, error: NbrpcError) -> bool:
+    """Whether the cause of an error tells a user nothing: it says the same, or is ours alone."""
+    if isinstance(cause, NbrpcError) and str(cause) == str(error):
+        return True  # every waiter gets an error of its own for one lost connection
+    return cause.__traceback__ is not None and without_package(cause.__traceback__) is None
 
 
 def _render_briefly(error: NbrpcError) -> list[str]:

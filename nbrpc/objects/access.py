@@ -13,16 +13,13 @@ is being served may be seen as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from enum import Enum
-from types import CodeType, FrameType, GetSetDescriptorType, MethodType, ModuleType, TracebackType
+from collections.abc import Callable
+from types import CodeType, FrameType, MethodType, ModuleType, TracebackType
 from typing import Any, Final
 
 from nbrpc.errors import AccessDenied
 from nbrpc.objects.exposure import (
-    CONTAINER_METHODS,
     INTROSPECTION,
-    WITHOUT_PUBLIC_NAMES,
     Restricted,
     exposed,
     is_by_value,
@@ -31,11 +28,11 @@ from nbrpc.objects.exposure import (
     restricted,
     restricted_parts,
 )
+from nbrpc.objects.shapes import DELETE, READ, WRITE, Right, Shape
 from nbrpc.objects.static import (
     MISSING,
     bind,
     class_name,
-    dictionary_of,
     find,
     is_class,
     is_kind_of,
@@ -57,9 +54,6 @@ __all__ = [
 
 MAX_CLASSES: Final = 2_048
 """Classes that a policy remembers; classes made at run time would otherwise never go away."""
-
-MAX_BORNE: Final = 1_024
-"""Names of instance attributes that are remembered for a class; objects may have any number."""
 
 CALLED: Final = frozenset({"__call__", "__await__"})
 """What may always be asked of an object that was handed over."""
@@ -95,89 +89,6 @@ LACKING: Final = {
 """What Python itself says when a class lacks a special method."""
 
 
-class Right(Enum):
-    """What a peer wants to do with a name."""
-
-    READ = "read"
-    WRITE = "set"
-    DELETE = "delete"
-
-
-READ, WRITE, DELETE = Right.READ, Right.WRITE, Right.DELETE
-
-
-class _Shape:
-    """What a policy knows about the objects of one class, or about a class that is the object."""
-
-    __slots__ = (
-        "borne",
-        "calls",
-        "cls",
-        "deleter",
-        "dictionary",
-        "dynamic",
-        "getter",
-        "hidden",
-        "is_metaclass",
-        "is_module",
-        "methods",
-        "public",
-        "quick_dictionary",
-        "reads",
-        "setter",
-        "twins",
-    )
-
-    def __init__(self, cls: type, metaclass: type | None = None) -> None:
-        self.cls = cls
-        """Whose names these are; held, so that its id stays its own."""
-        owner = metaclass or cls
-        self.is_metaclass = metaclass is None and issubclass(cls, type)
-        self.is_module = metaclass is None and issubclass(cls, ModuleType)
-        self.getter = find(owner, "_rpyc_getattr")
-        self.setter = find(owner, "_rpyc_setattr")
-        self.deleter = find(owner, "_rpyc_delattr")
-        self.dynamic = find(owner, "__getattr__") is not MISSING and not self.is_module
-        self.methods = CONTAINER_METHODS.get(id(owner), frozenset())
-        # A metaclass that is handed over is machinery; its instances, classes, are looked into.
-        machinery = (*WITHOUT_PUBLIC_NAMES, type) if metaclass else WITHOUT_PUBLIC_NAMES
-        self.public = not issubclass(cls, machinery)
-        self.hidden: set[str] = set()
-        """Public names that are not: str.format walks attributes that its template names, and what
-        a metaclass defines (mro, ...) is no member of the class."""
-        if issubclass(cls, str):
-            self.hidden |= {"format", "format_map"}
-        if metaclass is not None:
-            inherited = {name for base in lineage(metaclass) for name in namespace(base)}
-            self.hidden |= inherited - {name for base in lineage(cls) for name in namespace(base)}
-        self.calls: dict[str, tuple[str, bool, bool, bool]] = {}
-        """Methods that were called: real name, whether results are copied, whether interruptible,
-        and whether that is so only of objects without an attribute of the plain name."""
-        self.reads: dict[str, str] = {}
-        """Names that the class alone decides; its members bound their number."""
-        self.twins: dict[str, str] = {}
-        """The same, for objects that have no attribute of the plain name."""
-        self.borne: dict[str, str] = {}
-        """Names about which the class says nothing, for objects that have the real one."""
-        self.dictionary = MISSING if issubclass(owner, type) else find(cls, "__dict__")
-        is_usual = type(self.dictionary) is GetSetDescriptorType
-        self.quick_dictionary: Any = self.dictionary.__get__ if is_usual else None  # type: ignore[attr-defined]
-
-    def remembered(self, name: str, real: str, right: Right) -> str:
-        """Note what was decided for an object that has the attribute, and give it back."""
-        if right is READ and len(self.borne) < MAX_BORNE:
-            self.borne[name] = real
-        return real
-
-    def own(self, obj: object) -> Mapping[str, object]:
-        """Give the instance dictionary of an object of this class; a class has none."""
-        if self.quick_dictionary is not None:
-            entries = self.quick_dictionary(obj)
-            if type(entries) is dict:
-                return entries
-        return dictionary_of(self.dictionary, obj)
-
-
 class Policy:
     """Decides which names of our objects the peer of one session may reach.
 
@@ -197,8 +108,8 @@ class Policy:
             "delete": access.allow_delattr or access.allow_code,
         }
         # Keyed by id, since a metaclass may define __eq__ and __hash__ and would be asked.
-        self._shapes: dict[int, _Shape] = {}
-        self._classes: dict[int, _Shape] = {}
+        self._shapes: dict[int, Shape] = {}
+        self._classes: dict[int, Shape] = {}
 
     def resolve(self, obj: object, name: str, right: Right) -> str:
         """Give the real name of an attribute ("add" may be "exposed_add").
@@ -369,7 +280,7 @@ class Policy:
         return self._seen(shape, list(own_attributes(obj).items()), of_instance=True)
 
     def _seen(
-        self, shape: _Shape, entries: list[tuple[str, object]], *, of_instance: bool = False
+        self, shape: Shape, entries: list[tuple[str, object]], *, of_instance: bool = False
     ) -> dict[str, object]:
         prefix = self._prefix
         prefixed: dict[str, object] = {}
@@ -390,25 +301,25 @@ class Policy:
                 plain[name] = value
         return {**prefixed, **plain}
 
-    def _shape_of(self, obj: object) -> _Shape:
+    def _shape_of(self, obj: object) -> Shape:
         cls = type(obj)
         shape = self._shapes.get(id(cls))
         if shape is None:
             if len(self._shapes) >= MAX_CLASSES:
                 self._shapes.clear()
-            shape = self._shapes[id(cls)] = _Shape(cls)
+            shape = self._shapes[id(cls)] = Shape(cls)
         return shape
 
-    def _class_shape(self, cls: Any) -> _Shape:
+    def _class_shape(self, cls: Any) -> Shape:
         shape = self._classes.get(id(cls))
         if shape is None:
             if len(self._classes) >= MAX_CLASSES:
                 self._classes.clear()
-            shape = self._classes[id(cls)] = _Shape(cls, type(cls))
+            shape = self._classes[id(cls)] = Shape(cls, type(cls))
         return shape
 
     def _decide(  # noqa: C901, PLR0912 - the order of the rules is the policy, and reads best in one piece
-        self, obj: object, name: str, right: Right, shape: _Shape
+        self, obj: object, name: str, right: Right, shape: Shape
     ) -> str:
         """Decide about a name that the class has not decided before."""
         in_class = find(shape.cls, name)
@@ -445,7 +356,7 @@ class Policy:
             return prefixed  # the class makes up names as they are asked for
         raise self._denied(obj, name, right)
 
-    def _is_plain(self, shape: _Shape, name: str, right: Right) -> bool:
+    def _is_plain(self, shape: Shape, name: str, right: Right) -> bool:
         """Whether a name may be used as it is, whatever it stands for."""
         if self.everything or (self._prefix and name.startswith(self._prefix)):
             return True

@@ -361,7 +361,7 @@ def type_name_of(obj: object) -> str:
 
 
 def _doc_of(obj: object) -> str | None:
-    """Give the docstring of a class, module, function or property, or of the class of `obj`."""
+    """Give the docstring of `obj`, which may be that of its class."""
     if is_class(obj) or is_kind_of(obj, ModuleType):
         doc = own_attributes(obj).get("__doc__")
     elif is_kind_of(obj, property):
@@ -371,7 +371,7 @@ def _doc_of(obj: object) -> str | None:
     elif is_kind_of(obj, ROUTINES) or underlying(obj) is not obj:
         doc = _function_doc(underlying(obj))
     else:
-        doc = namespace(type(obj)).get("__doc__")
+        doc = own_attributes(obj).get("__doc__", namespace(type(obj)).get("__doc__"))
     return doc if type(doc) is str else None
 
 

@@ -285,7 +285,7 @@ class Protocol:
         if head[:5] == b"HTTP/":
             return "the server speaks HTTP, not nbrpc; check the port"
         if head[:1] == b"\0":
-            return "the server speaks RPyC, not nbrpc: serve the object with nbrpc, or check the port"
+            return "the server speaks RPyC, not nbrpc: serve with nbrpc there, or check the port"
         return "the server does not speak nbrpc; check the port"
 
     def _step(self, kind: int, body: bytes) -> list[Any]:
@@ -344,8 +344,8 @@ class Protocol:
             raise AuthenticationFailed(
                 "the server does not hold the token"
                 if self.role is Role.CLIENT
-                else "the token is wrong: use the URL that the server printed, or leave the token out "
-                "where the server is yours and on this machine"
+                else "the token is wrong: use the URL that the server printed, or no token for a "
+                "server of yours on this machine"
             )
         if self.role is Role.SERVER:
             self._prove()

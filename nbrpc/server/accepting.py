@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nbrpc.errors import AuthenticationFailed, ConnectionLost, NbrpcError
 from nbrpc.protocol.machine import Protocol, Ready, Role
 from nbrpc.protocol.messages import Kind
+from nbrpc.server.auth import AuthenticationError
 from nbrpc.session.reactor import READ, reactor
 from nbrpc.transports import sockets
 from nbrpc.transports.base import Transport
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from nbrpc.server.server import Server
 
-__all__ = ["Handshake", "Listener"]
+__all__ = ["Authentication", "Handshake", "Listener"]
 
 log = logging.getLogger("nbrpc.server")
 
@@ -77,13 +78,53 @@ class Listener:
         reactor().unregister(self._descriptor)
         sockets.close_listener(self.listener)
 
+    def on_fork(self) -> None:
+        """In a forked child: the port belongs to the parent."""
+        self.listener.close()
+        self.server.forked()
 
-class Handshake:
-    """A client that is not authenticated yet."""
+
+class Authentication:
+    """A client that the program's own authenticator looks at first; a job, since it may wait."""
 
     def __init__(self, server: Server, transport: Transport) -> None:
         self.server = server
         self.transport = transport
+
+    def run(self) -> None:
+        """Ask the authenticator, and begin the handshake."""
+        server, transport = self.server, self.transport
+        assert server.authenticator is not None
+        try:
+            sock = sockets.raw_socket(transport)
+            # Plain blocking reads, which RPyC's authenticators expect, but none for ever.
+            sock.settimeout(server.timing.handshake)
+            checked, credentials = server.authenticator(sock)
+            if type(checked).__module__ == "ssl":
+                raise NotImplementedError("TLS sockets are not available in this release of nbrpc")
+            self.transport = sockets.SocketTransport(checked, transport.name)
+        except AuthenticationError as error:
+            log.warning("%s: %s", transport.name, error)
+            self.end()
+        except Exception:
+            log.exception("%s: the authenticator failed", transport.name)
+            self.end()
+        else:
+            server.checked(self, credentials)
+
+    def end(self) -> None:
+        """Close without a word."""
+        self.transport.close()
+        self.server.handshake_ended(self)
+
+
+class Handshake:
+    """A client that is not authenticated yet."""
+
+    def __init__(self, server: Server, transport: Transport, credentials: object = None) -> None:
+        self.server = server
+        self.transport = transport
+        self.credentials = credentials
         self.protocol = Protocol(
             Role.SERVER,
             server.limits,
@@ -94,6 +135,9 @@ class Handshake:
         self.begun = time.monotonic()
         self._descriptor = transport.fileno()
         self._ended = False
+
+    def start(self) -> None:
+        """Begin to read."""
         reactor().register(self)
 
     def fileno(self) -> int:
@@ -128,6 +172,11 @@ class Handshake:
         """Give up on a client that is too slow."""
         if not self._ended and now - self.begun > self.server.timing.handshake:
             self.end()
+
+    def on_fork(self) -> None:
+        """In a forked child: the client belongs to the parent."""
+        self._ended = True
+        self.transport.abandon()
 
     def _flush(self) -> None:
         for data in self.protocol.outgoing:

@@ -7,12 +7,20 @@ unless told otherwise), and block in ``start``.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import sys
+import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
+from nbrpc.server.accepting import Authentication, Handshake
 from nbrpc.server.server import Server
-from nbrpc.session.connection import Connection
+from nbrpc.service import Service
+from nbrpc.session.session import Session
+from nbrpc.transports.base import Transport
+
+log = logging.getLogger("nbrpc.server")
 
 __all__ = ["ForkingServer", "OneShotServer", "ThreadPoolServer", "ThreadedServer"]
 
@@ -71,7 +79,12 @@ class ThreadedServer(Server):
 class OneShotServer(ThreadedServer):
     """Serves one client and ends with its connection."""
 
-    def _session_ended(self, session: Any) -> None:
+    def authenticated(self, handshake: Handshake, about: dict[str, str], rest: list[Any]) -> None:
+        """The client is let in: nobody else is."""
+        self._listener.close()
+        super().authenticated(handshake, about, rest)
+
+    def _session_ended(self, session: Session) -> None:
         super()._session_ended(session)
         self.close()
 
@@ -88,51 +101,67 @@ class ThreadPoolServer(ThreadedServer):
 class ForkingServer(ThreadedServer):
     """Serves each connection in a child process of its own (POSIX).
 
-    The child is forked when a client is authenticated; it serves that one connection and exits
-    with it, so what a client does to the service's state stays in its child.
+    The child is forked when a client connects; it shakes hands, serves that one connection and
+    exits with it, so what a client does to the service's state stays in its child.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not hasattr(os, "fork"):
             raise NotImplementedError("ForkingServer needs fork, which this platform lacks")
-        super().__init__(*args, **kwargs)
         self._children: set[int] = set()
+        self._child_ended = threading.Event()
+        self._child_session: Session | None = None
+        super().__init__(*args, **kwargs)
 
-    def begin(self, connection: Connection, rest: list[Any]) -> None:
-        """Serve a connection in a child."""
-        session = connection.session
-        child = os.fork()
-        if child:
-            self._children.add(child)
-            with self._lock:
-                self.connections.discard(connection)
-            session.reactor.unregister(session.fileno())
-            session.transport.abandon()
-            session.closed = True
-            self._reap()
+    def accepted(self, transport: Transport) -> None:
+        """Serve a client in a child."""
+        self._reap()
+        if len(self._children) >= self.limits.connections:
+            log.warning(
+                "%s: %d children already; one more is refused", self.url, len(self._children)
+            )
+            transport.close()
             return
-        self._serve_child(connection, rest)
+        child = os.fork()
+        if not child:
+            self._serve_child(transport)
+        self._children.add(child)
+        transport.abandon()
 
-    def _serve_child(self, connection: Connection, rest: list[Any]) -> None:
-        """Serve one connection as a child, and exit; never returns."""
-        import threading
+    def _serve_child(self, transport: Transport) -> NoReturn:
+        """Serve one client as a child, and exit.
 
-        from nbrpc.session.reactor import reactor
-
+        The parent's reactor is gone here, and with it all that it served; see ``on_fork``.
+        """
         status = 1
         try:
-            ended = threading.Event()
-            session = connection.session
-            session.revive(reactor())
-            session.on_end = lambda _session: ended.set()
-            super().begin(connection, rest)
-            ended.wait()
-            on_disconnect = getattr(session.root_object, "on_disconnect", None)
-            if on_disconnect is not None:
-                on_disconnect(connection)
+            self.serves_child = True
+            super().accepted(transport)
+            self._child_ended.wait()
+            if self._child_session is not None:
+                service = self._child_session.root_object
+                if isinstance(service, Service):
+                    service.on_disconnect(self._child_session.owner)
             status = 0
+        except Exception:
+            log.exception("%s: a child failed", self.url)
         finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(status)
+
+    def handshake_ended(self, handshake: Handshake | Authentication) -> None:
+        """A client is gone before it was let in, or goes on from authenticator to handshake."""
+        super().handshake_ended(handshake)
+        if self.serves_child and handshake.transport.fileno() < 0:
+            self._child_ended.set()
+
+    def _session_ended(self, session: Session) -> None:
+        if self.serves_child:
+            self._child_session = session
+            self._child_ended.set()
+        else:
+            super()._session_ended(session)
 
     def _reap(self) -> None:
         """Collect children that have ended."""

@@ -18,12 +18,19 @@ from typing import Any, NamedTuple
 
 from nbrpc.connection_file import ServerInfo, remove, write
 from nbrpc.options import CODE_ACCESS, DEFAULT_LIMITS, Access, Limits, Timing, from_config
-from nbrpc.server.accepting import FAILURE_DELAY, LONGEST_DELAY, Handshake, Listener
+from nbrpc.server.accepting import (
+    FAILURE_DELAY,
+    LONGEST_DELAY,
+    Authentication,
+    Handshake,
+    Listener,
+)
 from nbrpc.server.main_thread import MainThread
 from nbrpc.service import Service
 from nbrpc.session.connection import Connection
 from nbrpc.session.dispatch import Workers
 from nbrpc.session.opening import policy_for
+from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
 from nbrpc.transports import sockets
 from nbrpc.transports.address import Address
@@ -80,6 +87,9 @@ class Server:
         Allow a host beyond loopback, where anybody on the way can listen in.
     config
         RPyC's configuration keys.
+    authenticator
+        Sees the socket of each client first; see ``nbrpc.server.auth``. What it finds out is in
+        ``connection.credentials``.
 
     Raises
     ------
@@ -97,6 +107,9 @@ class Server:
     host, port, path
         Where it listens.
     """
+
+    serves_child = False
+    """Whether this is a child process with one client; see `ForkingServer`."""
 
     def __init__(
         self,
@@ -140,7 +153,7 @@ class Server:
         self.server_id = secrets.token_bytes(16)
         self._dispatcher = dispatcher
         self._lock = threading.Lock()
-        self._handshakes: dict[int, Handshake] = {}
+        self._handshakes: dict[int, Handshake | Authentication] = {}
         self.connections: set[Connection] = set()
         self._failures: dict[str, int] = {}
         self._closed = threading.Event()
@@ -252,6 +265,15 @@ class Server:
         if self._owns_shared and callable(close):
             close()
 
+    def forked(self) -> None:
+        """In a forked child: the port, the file and the connections belong to the parent."""
+        self._lock = threading.Lock()
+        self._main_thread = MainThread()
+        self._file = None
+        self._handshakes.clear()
+        self.connections.clear()
+        self._closed.set()
+
     @property
     def _owns_shared(self) -> bool:
         return isinstance(self.service, type) and isinstance(self._shared, Service)
@@ -278,11 +300,29 @@ class Server:
             return
         if oldest is not None:
             oldest.end()
-        handshake = Handshake(self, transport)
+        if self.authenticator is None:
+            self._shake_hands(transport, None)
+            return
+        authentication = Authentication(self, transport)
+        with self._lock:
+            self._handshakes[id(authentication)] = authentication
+        reactor().submit(authentication)
+
+    def checked(self, authentication: Authentication, credentials: object) -> None:
+        """The authenticator let a client pass."""
+        self.handshake_ended(authentication)
+        if self._closed.is_set() and not self.serves_child:
+            authentication.transport.close()
+        else:
+            self._shake_hands(authentication.transport, credentials)
+
+    def _shake_hands(self, transport: Transport, credentials: object) -> None:
+        handshake = Handshake(self, transport, credentials)
         with self._lock:
             self._handshakes[id(handshake)] = handshake
+        handshake.start()
 
-    def handshake_ended(self, handshake: Handshake) -> None:
+    def handshake_ended(self, handshake: Handshake | Authentication) -> None:
         """A client is gone before it was authenticated."""
         with self._lock:
             self._handshakes.pop(id(handshake), None)
@@ -310,6 +350,7 @@ class Server:
             on_end=self._session_ended,
         )
         connection = Connection(session, about, transport.name)
+        connection.credentials = handshake.credentials
         session.owner = connection
         with self._lock:
             self._handshakes.pop(id(handshake), None)

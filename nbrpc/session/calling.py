@@ -11,8 +11,9 @@ from nbrpc.objects.boxing import by_value
 from nbrpc.objects.proxy import is_proxy, target_of
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.call import current_job
+from nbrpc.session.local_result import LocalResult, nowhere
 from nbrpc.session.reactor import reactor
-from nbrpc.session.result import AsyncResult, LocalResult, nowhere
+from nbrpc.session.result import AsyncResult
 
 if TYPE_CHECKING:
     from nbrpc.session.session import Session

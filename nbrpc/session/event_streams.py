@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from nbrpc.session.call import Call
-from nbrpc.session.events import RemoteEvent, Subscription
+from nbrpc.session.subscriptions import RemoteEvent, Subscription
 from nbrpc.session.waiting import wait_for
 
 __all__ = ["EventStream", "stream_async"]

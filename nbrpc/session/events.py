@@ -1,4 +1,4 @@
-"""Events: declared on the producer, one way, bounded and in order.
+"""Events: declared on the producer, one way, bounded and in order; the consumer is `subscriptions`.
 
 Theory of operation
 -------------------
@@ -22,8 +22,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import Context, copy_context
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import (
@@ -40,7 +39,6 @@ from nbrpc.objects.static import find
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import encode
 from nbrpc.protocol.messages import Kind, Operation
-from nbrpc.session import interrupts
 from nbrpc.session.answers import PLAIN, SESSION_OPERATIONS
 from nbrpc.session.call import current_job
 
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
     from nbrpc.session.job import RequestJob
     from nbrpc.session.session import Session
 
-__all__ = ["POLICIES", "BoundEvent", "RemoteEvent", "Subscription", "event"]
+__all__ = ["MOST_QUEUED", "POLICIES", "BoundEvent", "accept_subscriber", "event"]
 
 log = logging.getLogger("nbrpc.session")
 
@@ -61,11 +59,6 @@ BLOCK_TIME = 1.0
 
 MOST_QUEUED = 1_000_000
 """The largest ``maxsize``."""
-
-TURN = 0.002
-"""Seconds for which one subscription runs its callbacks before others get their turn."""
-
-# ---- the producer
 
 
 class event:  # noqa: N801 - declared like a property
@@ -345,332 +338,3 @@ def _unsubscribe(session: Session, job: RequestJob) -> None:
 
 SESSION_OPERATIONS[Operation.SUBSCRIBE] = _subscribe
 SESSION_OPERATIONS[Operation.UNSUBSCRIBE] = _unsubscribe
-
-# ---- the consumer
-
-
-class Subscription:
-    """The consumer's end: what ``subscribe`` gives.
-
-    Attributes
-    ----------
-    received : int
-        Callbacks run.
-    dropped : int
-        Events dropped on either side.
-    errors : int
-        Callbacks that raised.
-    closed : bool
-        Whether it has ended.
-    exception : Exception or None
-        Why, unless it was closed here.
-    on_error : callable or None
-        Takes the first error and its subscription; a notebook shows it in the cell.
-
-    Notes
-    -----
-    Events run one at a time and in order, where requests of this connection run, each in the
-    context of the code that subscribed.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        name: str,
-        callback: Callable[..., Any],
-        maxsize: int,
-        *,
-        direct: bool = False,
-        context: Context | None = None,
-    ) -> None:
-        self.session = session
-        self.name = name
-        self.callback = callback
-        self.maxsize = maxsize
-        self.received = 0
-        self.errors = 0
-        self.closed = False
-        self.exception: BaseException | None = None
-        self.last_error: BaseException | None = None
-        self.on_error: Callable[[BaseException, Subscription], None] | None = (
-            None if error_shower is None else error_shower()
-        )
-        self.on_end: Callable[[Subscription], Any] | None = None
-        self.owner: Any = None
-        """The proxy of the object that has the event, which lives as long as this does."""
-        self.paid_by_taker = False
-        """Whether the callback only queues: who takes from that queue calls `taken`."""
-        self.channel = session.next_seq()
-        self._direct = direct
-        self._context = context or copy_context()
-        self._context.run(current_job.set, None)  # callbacks run for no request of a peer
-        self._remote_dropped = 0
-        self._local_dropped = 0
-        self._inbox: deque[messages.Event] = deque()
-        self._scheduled = False
-        self._owed = 0
-        self._lock = threading.Lock()
-
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else "open"
-        return (
-            f"<subscription to {self.name} ({state}): {self.received} received, "
-            f"{self.dropped} dropped, {self.errors} errors>"
-        )
-
-    @property
-    def dropped(self) -> int:
-        """Events dropped on either side."""
-        return self._remote_dropped + self._local_dropped
-
-    @property
-    def queued(self) -> int:
-        """Events that have arrived and wait for their callback."""
-        return len(self._inbox)
-
-    def close(self) -> None:
-        """Receive no more; what is queued is dropped. Closing twice does nothing."""
-        session = self.session
-        if session.channels.pop(self.channel, None) is None:
-            return
-        self._end(None)
-        if not session.closed:
-            # One way: nobody needs to wait for the confirmation.
-            call = session.quiet_call()
-            try:
-                session.send_request(call, Operation.UNSUBSCRIBE, 0, "", (self.channel,))
-            except NbrpcError:
-                log.debug("the link ended while a subscription was closed", exc_info=True)
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def end(self, error: BaseException) -> None:
-        """The link is lost."""
-        self._end(error)
-
-    def _end(self, error: BaseException | None) -> None:
-        if self.closed:
-            return
-        self.exception = error
-        self.closed = True
-        self._drop_queued()
-        if self.on_end is not None:
-            try:
-                self.on_end(self)
-            except Exception:
-                log.exception("the end of the subscription to %s could not be told", self.name)
-
-    def _drop_queued(self) -> None:
-        """Count what nobody will receive any more."""
-        while self._inbox:
-            try:
-                message = self._inbox.popleft()
-            except IndexError:
-                return
-            self._local_dropped += 1
-            for item in message.args:
-                self.session.boxing.discard(item)
-
-    def receive(self, message: messages.Event) -> None:
-        """Take an event; from the thread that reads."""
-        self._remote_dropped = message.dropped
-        if message.ended is not None:
-            self.session.channels.pop(self.channel, None)
-            self._end(LimitExceeded(message.ended.message))
-            return
-        if self._direct:
-            self._run_one(message)
-            return
-        if len(self._inbox) > 2 * self.maxsize:
-            raise RemoteProtocolError("the peer sends more events than it was asked for")
-        self._inbox.append(message)
-        with self._lock:
-            if self._scheduled:
-                return
-            self._scheduled = True
-        self.session.dispatcher.submit(self)
-
-    @interrupts.runs_user_code
-    def run(self) -> None:
-        """Run the callbacks of what has arrived, for one turn; a job."""
-        inbox = self._inbox
-        ends = time.perf_counter() + TURN
-        try:
-            while inbox and not self.closed:
-                self._run_one(inbox.popleft())
-                if time.perf_counter() >= ends:
-                    break
-        finally:
-            if self._owed and not self.closed:
-                self._pay()
-            if self.closed:
-                self._drop_queued()
-            with self._lock:
-                again = bool(inbox)
-                self._scheduled = again
-            if again:
-                self.session.dispatcher.submit(self)
-
-    @interrupts.runs_user_code
-    def _run_one(self, message: messages.Event) -> None:
-        args = message.args
-        try:
-            args = self.session.boxing.unbox_all(args, message.buffers)
-            self._context.run(self.callback, *args)
-        except Exception as error:
-            self._failed(error)
-        finally:
-            self.received += 1
-            if not self.paid_by_taker:
-                self.taken()
-
-    def taken(self) -> None:
-        """One event is done with: the producer gets credit for it, now or with some more."""
-        self._owed += 1
-        if self._owed * 2 >= self.maxsize:
-            self._pay()
-
-    def _pay(self) -> None:
-        """Give the producer credit for what has been run."""
-        owed, self._owed = self._owed, 0
-        self.session.send_quietly(Kind.CREDIT, ("e", self.channel, owed))
-
-    def _failed(self, error: BaseException) -> None:
-        self.errors += 1
-        self.last_error = error
-        if self.on_error is not None:
-            self._context.run(self.on_error, error, self)
-        elif self.errors == 1:
-            log.error("a callback of the event %s failed", self.name, exc_info=error)
-
-
-class RemoteEvent:
-    """An event of a remote object: subscribe to it, or iterate over it."""
-
-    __slots__ = ("_name", "_open", "_owner", "_session")
-
-    def __init__(
-        self, session: Session, owner: Any, name: str, op: Operation = Operation.SUBSCRIBE
-    ) -> None:
-        self._session = session
-        self._owner = owner
-        self._name = name
-        self._open = op
-
-    def __repr__(self) -> str:
-        return f"<remote event {self._name}>"
-
-    @property
-    def name(self) -> str:
-        """The name under which it is declared."""
-        return self._name
-
-    def subscribe(
-        self,
-        callback: Callable[..., Any],
-        policy: str = "drop_oldest",
-        maxsize: int = 1000,
-        *,
-        direct: bool = False,
-        paid_by_taker: bool = False,
-    ) -> Subscription:
-        """Call ``callback(*args)`` for every event from now on.
-
-        Parameters
-        ----------
-        policy
-            What a full queue does: drop_oldest, latest, block or close.
-        maxsize
-            Events that may wait on either side.
-        direct
-            Run the callback on the thread that reads: it must be tiny and must not block.
-        paid_by_taker
-            The callback only queues; who takes from that queue calls ``subscription.taken()``.
-
-        Raises
-        ------
-        ValueError
-            The policy is unknown or refused, or ``maxsize`` is not above 0.
-        """
-        if policy not in POLICIES:
-            raise ValueError(f"policy is one of {', '.join(POLICIES)}, not {policy!r}")
-        if not callable(callback):
-            raise TypeError(f"a callback is needed, not {callback!r}")
-        if not 0 < maxsize <= MOST_QUEUED:
-            raise ValueError(f"maxsize is 1 to {MOST_QUEUED:,}, not {maxsize}")
-        session = self._session
-        key = _callback_key(callback)
-        maxsize = 1 if policy == "latest" else maxsize
-        subscription = Subscription(session, self._name, callback, maxsize, direct=direct)
-        subscription.paid_by_taker = paid_by_taker
-        subscription.paid_by_taker = paid_by_taker
-        session.channels[subscription.channel] = subscription
-        try:
-            self._request(subscription.channel, policy, maxsize)
-        except BaseException:
-            session.channels.pop(subscription.channel, None)
-            raise
-        for old in list(session.channels.values()):
-            # Running the same cell again replaces what it made before.
-            if (
-                old is not subscription
-                and old.name == self._name
-                and key is not None
-                and _callback_key(old.callback) == key
-                and old.owner is not None
-                and old.owner._nbrpc_oid_ == self._owner._nbrpc_oid_
-            ):
-                old.close()
-        subscription.owner = self._owner
-        return subscription
-
-    def _request(self, channel: int, policy: str, maxsize: int) -> None:
-        self._session.request(
-            self._open, self._owner._nbrpc_oid_, self._name, (channel, policy, maxsize)
-        )
-
-    def stream(self, policy: str = "drop_oldest", maxsize: int = 1000) -> Iterator[Any]:
-        """Iterate over events, waiting for each: its one argument, or a tuple of several.
-
-        The subscription begins with this call and ends with the iteration.
-        """
-        from nbrpc.session.event_streams import EventStream
-
-        return EventStream(self, policy, maxsize)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.stream()
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        from nbrpc.session.event_streams import stream_async
-
-        return stream_async(self)
-
-
-def _callback_key(callback: Any) -> object:
-    """Tell callbacks apart across runs of the same cell: by cell and name, not by identity."""
-    code = getattr(callback, "__code__", None)
-    if code is None:
-        return None
-    context = cell_of_context()
-    return (
-        None
-        if context is None
-        else (context, code.co_qualname if hasattr(code, "co_qualname") else code.co_name)
-    )
-
-
-def cell_of_context() -> object | None:
-    """Give what names the notebook cell that is running, or None outside notebooks."""
-    return cell_name() if cell_name is not None else None
-
-
-cell_name: Callable[[], object | None] | None = None
-"""Set by the notebook layer."""
-
-error_shower: Callable[[], Callable[[BaseException, Subscription], None]] | None = None
-"""Makes what takes the errors of a new subscription; set by the notebook layer."""

@@ -66,19 +66,21 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _waits: set[CodeType] = set()
 _callers: set[CodeType] = set()
 _pending = False
+_settled = 0
+"""How many interrupts have been raised."""
 _previous: Any = None
 main_thread = threading.main_thread().ident
 
 
 def open_to(function: Function) -> Function:
     """Mark a function of the core that waits: an interrupt may strike in it, or in what it calls."""
-    _waits.add(function.__code__)  # type: ignore[attr-defined]
+    _waits.add(function.__code__)
     return function
 
 
 def runs_user_code(function: Function) -> Function:
     """Mark a function of the core that runs the user's code: an interrupt may strike in that."""
-    _callers.add(function.__code__)  # type: ignore[attr-defined]
+    _callers.add(function.__code__)
     return function
 
 
@@ -116,7 +118,7 @@ def handle(number: int, frame: FrameType | None) -> Any:
             # Another handler in place keeps calls off the short way, which does not check.
             signal.signal(SIGINT, handle_again)
         # Not a Timer: the interrupted code may hold a lock of the threading module.
-        _thread.start_new_thread(_send_again, (delay,))
+        _thread.start_new_thread(_send_again, (delay, _settled))
         return None
     _settle()
     if callable(_previous) and _previous is not signal.default_int_handler:
@@ -131,16 +133,17 @@ def handle_again(number: int, frame: FrameType | None) -> Any:
 
 def _settle() -> None:
     """Hold nothing back any more."""
-    global _pending  # noqa: PLW0603
+    global _pending, _settled  # noqa: PLW0603
     _pending = False
+    _settled += 1
     if getsignal(SIGINT) is handle_again:
         signal.signal(SIGINT, handle)
 
 
-def _send_again(delay: float) -> None:
-    """Send a held-back interrupt anew."""
+def _send_again(delay: float, settled: int) -> None:
+    """Send a held-back interrupt anew, unless it has been raised by then."""
     time.sleep(delay)
-    if _pending:
+    if _pending and settled == _settled:
         if hasattr(signal, "pthread_kill"):
             signal.pthread_kill(main_thread or 0, signal.SIGINT)
         else:

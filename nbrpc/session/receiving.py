@@ -7,7 +7,6 @@ of the user: requests become jobs, and events go to their subscriptions.
 
 from __future__ import annotations
 
-import time
 from _thread import LockType
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from nbrpc.protocol.messages import Kind
 from nbrpc.session.answers import SESSION_OPERATIONS, Answers
 from nbrpc.session.call import Call
 from nbrpc.session.dispatch import home_of
+from nbrpc.session.heartbeats import Heartbeats
 from nbrpc.session.job import Claim, RequestJob
 from nbrpc.session.reactor import READ, WRITE, Reactor
 
@@ -250,16 +250,6 @@ class Receiving:
         else:
             receive(message)
 
-    def _on_ping(self, message: messages.Ping) -> None:
-        self.send_quietly(Kind.PONG, (message.number,))
-
-    def _on_pong(self, message: messages.Pong) -> None:
-        sent, call = self._pings.pop(message.number, (None, None))
-        if sent is not None:
-            self.round_trip = time.monotonic() - sent
-        if call is not None:
-            call.resolve(messages.Reply(0, None))
-
     def _on_goodbye(self, message: messages.Goodbye) -> None:
         reason = message.reason[:500]
         raise ConnectionLost(
@@ -329,7 +319,7 @@ HANDLERS: dict[type, Callable[[Any, Any], None]] = {
     messages.Progress: Receiving._on_progress,
     messages.Output: Receiving._on_output,
     messages.Items: Receiving._on_items,
-    messages.Ping: Receiving._on_ping,
-    messages.Pong: Receiving._on_pong,
+    messages.Ping: Heartbeats.on_ping,
+    messages.Pong: Heartbeats.on_pong,
     messages.Goodbye: Receiving._on_goodbye,
 }

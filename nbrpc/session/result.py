@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -467,12 +467,6 @@ class _Expiry:
             result._has_expired()
 
 
-class LocalResult(AsyncResult):
-    """A result that no message ends: a local call on a thread."""
-
-    reads_socket = False
-
-
 def _short(arg: object) -> str:
     """Show an argument: never by asking a peer, and never at length."""
     if type(arg) in SHOWN:
@@ -482,72 +476,3 @@ def _short(arg: object) -> str:
 
 
 SHOWN = frozenset({int, float, str, bool, bytes, type(None)})
-
-
-def gather(results: Iterable[AsyncResult]) -> AsyncResult:
-    """Give one result over many.
-
-    Its value is the list of their values, in order; the first exception is its exception. Its
-    progress counts those that have ended. Cancelling it cancels all.
-    """
-    items = list(results)
-    session: Any = items[0].session if items else _Nowhere()
-    whole = _Gathering(session, items)
-    for item in items:
-        item.observe_end(whole.count)
-    if not items:
-        whole.give([])
-    return whole
-
-
-class _Gathering(LocalResult):
-    """What `gather` gives."""
-
-    def __init__(self, session: Session, items: list[AsyncResult]) -> None:
-        super().__init__(session, 0, f"gather of {len(items)}")
-        self.items = items
-        self.progress = Progress(0, len(items), "")
-
-    def count(self, _item: AsyncResult) -> None:
-        """One more may have ended."""
-        ended = sum(item.done for item in self.items)
-        self.progress = Progress(ended, len(self.items), "")
-        if ended < len(self.items) or self.done:
-            self._changed()
-            return
-        try:
-            self.give([item.value for item in self.items])
-        except Exception as error:
-            self.give(error=error)
-
-    def cancel(self) -> bool:
-        """Cancel all that have not ended."""
-        if self.done:
-            return False
-        self._cancel_requested = True
-        for item in self.items:
-            item.cancel()
-        return True
-
-
-class _Nowhere:
-    """The session of a result that belongs to no connection."""
-
-    def __init__(self) -> None:
-        from nbrpc.session.dispatch import Workers
-
-        self.dispatcher = Workers()
-        self.closed = True
-        self.pending: dict[int, Call] = {}
-        self.waiters: set[Call] = set()
-
-    def ensure_read(self) -> None:
-        """Nothing is read."""
-
-    def forget(self, _call: Call) -> None:
-        """There is no peer that would answer."""
-
-
-def nowhere() -> Any:
-    """Give the session of results that belong to no connection."""
-    return _Nowhere()

@@ -40,10 +40,11 @@ from nbrpc.protocol.frames import Piece, chunks
 from nbrpc.protocol.machine import Protocol
 from nbrpc.protocol.messages import Kind
 from nbrpc.session import code as code  # noqa: PLC0414 - registers its operations
-from nbrpc.session import events, interrupts, streams
+from nbrpc.session import interrupts, streams, subscriptions
 from nbrpc.session import watching as watching  # noqa: PLC0414 - registers its operation
 from nbrpc.session.answers import Answers
 from nbrpc.session.call import Call, current_job
+from nbrpc.session.heartbeats import Heartbeats
 from nbrpc.session.job import RequestJob
 from nbrpc.session.outbox import Outbox
 from nbrpc.session.quick import Quick
@@ -57,7 +58,7 @@ __all__ = ["Session"]
 log = logging.getLogger("nbrpc.session")
 
 
-class Session(Quick, Receiving, Answers):
+class Session(Quick, Receiving, Heartbeats, Answers):
     """The live state of one connection.
 
     Parameters
@@ -160,7 +161,7 @@ class Session(Quick, Receiving, Answers):
         if cls is None:
             cls = proxies.proxy_class(description, mimic=self.connecting)
             self._classes[key] = cls
-        return proxies.make_proxy(cls, self, oid, description)  # type: ignore[arg-type]
+        return proxies.make_proxy(cls, self, oid, description)
 
     def _home(self, obj: object) -> tuple[int, str] | None:
         target = proxies.target_of(obj)
@@ -230,9 +231,9 @@ class Session(Quick, Receiving, Answers):
         """Give the next item of a remote iterator."""
         return streams.advance(self, proxy)
 
-    def remote_event(self, owner: proxies.Proxy, name: str) -> events.RemoteEvent:
+    def remote_event(self, owner: proxies.Proxy, name: str) -> subscriptions.RemoteEvent:
         """Give the event of a remote object."""
-        return events.RemoteEvent(self, owner, name)
+        return subscriptions.RemoteEvent(self, owner, name)
 
     def next_seq(self) -> int:
         """Give the number for a new request."""
@@ -395,49 +396,6 @@ class Session(Quick, Receiving, Answers):
 
     # ---- life and death
 
-    def ping(self, timeout: float | None) -> float:
-        """Measure a round trip in seconds."""
-        call = Call(self, 0)
-        begun = time.monotonic()
-        number = next(self._seqs)
-        self._pings[number] = (begun, call)
-        if self.closed:
-            raise lost(self)
-        self.send_quietly(Kind.PING, (number,))
-        try:
-            wait_for(call, None if timeout is None else begun + timeout)
-        finally:
-            self._pings.pop(number, None)
-        if isinstance(call.reply, BaseException):
-            raise self._fresh(call.reply)
-        return time.monotonic() - begun
-
-    def on_tick(self, now: float) -> None:
-        """Look after releases and heartbeats; from the reactor."""
-        imports = self.boxing.imports
-        if imports.dead or imports.owed:
-            self.send_releases()
-        slept = now - self._last_tick > 4 * self.reactor.tick_interval + 1.0
-        self._last_tick = now
-        if self._reads != self._ping_sent or slept:
-            # Any byte is a sign of life. After this process itself was stopped (a debugger, a
-            # suspended laptop) the peer gets its time anew.
-            self._ping_sent = self._reads
-            self._heard = now
-            return
-        heartbeat, dead_after = self.timing.heartbeat, self.timing.dead_after
-        silent = now - self._heard
-        if dead_after is not None and silent >= dead_after:
-            self.lose(
-                ConnectionLost(
-                    f"{self.name} gave no sign of life for {silent:.1f} s; connect again"
-                )
-            )
-        elif heartbeat is not None and silent >= heartbeat and not self._pings:
-            number = next(self._seqs)
-            self._pings[number] = (now, None)
-            self.send_quietly(Kind.PING, (number,))
-
     def close(self, reason: str = "") -> None:
         """End the connection from this side; never waits for the peer."""
         if not self.closed:
@@ -487,7 +445,7 @@ class Session(Quick, Receiving, Answers):
     def _say_goodbye(self, reason: str) -> None:
         """Tell a peer that broke the protocol why, if that is possible at once."""
         try:
-            self.transport.send(self.protocol.encode(Kind.GOODBYE, (reason[:500],)))  # type: ignore[arg-type]
+            self.transport.send(self.protocol.encode(Kind.GOODBYE, (reason[:500],)))
         except NbrpcError:
             pass
 

@@ -9,7 +9,8 @@ from nbrpc.objects.operations import find_object
 from nbrpc.objects.proxy import resolve, target_of
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.answers import SESSION_OPERATIONS
-from nbrpc.session.events import BoundEvent, RemoteEvent, accept_subscriber
+from nbrpc.session.events import BoundEvent, accept_subscriber
+from nbrpc.session.subscriptions import RemoteEvent
 
 if TYPE_CHECKING:
     from nbrpc.session.job import RequestJob

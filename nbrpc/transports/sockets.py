@@ -38,6 +38,7 @@ __all__ = [
     "listen_unix",
     "peer_host",
     "peer_user",
+    "raw_socket",
 ]
 
 DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
@@ -401,6 +402,19 @@ def close_listener(listener: socket.socket) -> None:
         # Another server may have taken the path over by now.
         if path and stat.S_ISSOCK(os.lstat(path).st_mode) and _is_abandoned(path):
             os.unlink(path)  # noqa: PTH108
+
+
+def raw_socket(transport: Transport) -> socket.socket:
+    """Give the socket of a transport, for one who goes on without the transport.
+
+    Raises
+    ------
+    TypeError
+        The transport is no socket.
+    """
+    if not isinstance(transport, SocketTransport):
+        raise TypeError(f"{transport.name} is no socket")
+    return transport._socket  # noqa: SLF001
 
 
 def peer_user(transport: Transport) -> int | None:

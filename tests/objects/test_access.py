@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from nbrpc.errors import AccessDenied
 from nbrpc.objects import access as access_module
 from nbrpc.objects.access import Policy, Right, exposed, restricted
+from nbrpc.objects.exposure import WITHOUT_PUBLIC_NAMES
 from nbrpc.options import CODE_ACCESS, SAFE_ATTRIBUTES, Access
 from tests.objects.traps import trap, trap_class
 
@@ -658,7 +659,7 @@ def test_public_mode_opens_no_machinery():
             except AttributeError:
                 continue
             assert name in SAFE_ATTRIBUTES or not FORBIDDEN.match(name), (obj, name)
-            if isinstance(obj, access_module.WITHOUT_PUBLIC_NAMES):
+            if isinstance(obj, WITHOUT_PUBLIC_NAMES):
                 assert name in SAFE_ATTRIBUTES, (obj, name)
             assert not isinstance(value, access_module.REFUSED_RESULTS), (obj, name)
     for name in ("format", "format_map"):
@@ -878,7 +879,7 @@ def test_messages(policy, files):
 def test_memory_is_bounded(monkeypatch):
     """Neither classes nor names that peers or objects bring can grow what is remembered."""
     monkeypatch.setattr(access_module, "MAX_CLASSES", 8)
-    monkeypatch.setattr(access_module, "MAX_BORNE", 8)
+    monkeypatch.setattr("nbrpc.objects.shapes.MAX_BORNE", 8)
     policy = Policy(PUBLIC)
     for number in range(50):
         cls = type(f"C{number}", (), {"exposed_x": number})

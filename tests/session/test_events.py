@@ -321,7 +321,7 @@ def test_subscribing_twice_outside_a_notebook_gives_two(conn, source):
 
 def test_the_same_cell_run_again_replaces(conn, source, monkeypatch):
     """With a cell's name in the context, the callback of that name replaces the earlier one."""
-    monkeypatch.setattr("nbrpc.session.events.cell_name", lambda: "cell 7")
+    monkeypatch.setattr("nbrpc.session.subscriptions.cell_name", lambda: "cell 7")
 
     def run_cell():
         got = []

@@ -106,7 +106,7 @@ def interrupt(url, count, timeout):
     lines = run(PROGRAM.format(url=url, count=count), timeout)
     print(*lines)
     assert lines[0] == f"struck {count} wrong 0 closed False"
-    assert float(lines[1].split()[1]) < 0.3
+    assert float(lines[1].split()[1]) < 3, "an interrupt was held up; the figure itself is a benchmark"
     assert lines[2] == "pending 0"
 
 

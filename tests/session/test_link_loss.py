@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+import psutil
 import pytest
 
 import nbrpc
@@ -138,6 +139,7 @@ def test_a_frozen_peer_is_found_by_heartbeats(served, tmp_path):
     with conn:
         assert conn.root.ping() == "pong"
         os.kill(server.pid, signal.SIGSTOP)
+        eventually(lambda: psutil.Process(server.pid).status() == psutil.STATUS_STOPPED)
         try:
             begun = time.monotonic()
             with pytest.raises(nbrpc.ConnectionLost, match=r"gave no sign of life for 1\.\d s"):
