@@ -208,18 +208,40 @@ class Boxing:
             if packed is not None:
                 return packed
         box = codec.List if type(obj) is list else codec.Tuple
-        if kinds <= AS_THEY_ARE:
+        if self.box_plain(obj):
             return box(list(obj))
-        return box([_step(self, item, draft, depth, f"[{i}]") for i, item in enumerate(obj)])
+        boxes: list[Value] = []
+        try:
+            for item in obj:
+                boxes.append(self._deep_item(item, draft, depth))  # noqa: PERF401 - the index of a refusal
+        except _Refused as refused:
+            refused.prepend(f"[{len(boxes)}]")
+            raise
+        return box(boxes)
+
+    def _deep_item(self, item: object, draft: Draft, depth: int) -> Value:
+        """Box one item; the usual kinds at once."""
+        kind = type(item)
+        if kind is str:
+            if len(item) <= SHORT_TEXT and item.isascii():  # type: ignore[arg-type,attr-defined]
+                return item  # type: ignore[return-value]
+        elif kind in AS_THEY_ARE:
+            return item  # type: ignore[return-value]
+        return self.box_deep(item, draft, depth)
 
     def _deep_dict(self, obj: dict[Any, Any], draft: Draft, depth: int) -> Value:
         if set(map(type, obj)) <= {str} and all(map(str.isascii, obj)):
             draft.count(len(obj))
-            if set(map(type, obj.values())) <= AS_THEY_ARE:
+            if self.box_plain(obj.values()):
                 return codec.Map(obj)
-            return codec.Map(
-                {key: _step(self, item, draft, depth, f"[{key!r}]") for key, item in obj.items()}
-            )
+            boxes: dict[str, Value] = {}
+            for key, item in obj.items():
+                try:
+                    boxes[key] = self._deep_item(item, draft, depth)
+                except _Refused as refused:
+                    refused.prepend(f"[{key!r}]")
+                    raise
+            return codec.Map(boxes)
         return codec.Pairs(
             self._deep_keys(obj, draft, depth, ".keys()"),
             [_step(self, item, draft, depth, f"[{key!r:.50}]") for key, item in obj.items()],

@@ -179,10 +179,11 @@ class Handshake:
         self.transport.abandon()
 
     def _flush(self) -> None:
-        for data in self.protocol.outgoing:
+        if self.protocol.outgoing:
+            data = b"".join(self.protocol.outgoing)
+            self.protocol.outgoing.clear()
             if self.transport.send([data]) != len(data):
                 raise ConnectionLost("the client does not read its handshake")
-        self.protocol.outgoing.clear()
 
     def _refuse(self, reason: str) -> None:
         """Say no, later with each failure of this address."""

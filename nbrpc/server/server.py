@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from nbrpc.connection_file import ServerInfo, remove, write
+from nbrpc.errors import NbrpcError
 from nbrpc.options import CODE_ACCESS, DEFAULT_LIMITS, Access, Limits, Timing, from_config
 from nbrpc.server.accepting import (
     FAILURE_DELAY,
@@ -377,9 +378,13 @@ class Server:
             log.exception("%s: a connection could not be set up", self.url)
             session.close("the service failed to accept the connection; see the server's log")
             return
+        try:
+            for message in rest:
+                session.handle(message)
+        except NbrpcError as error:
+            session.lose(error)
+            return
         session.start()
-        for message in rest:
-            session.handle(message)
 
     def _session_ended(self, session: Session) -> None:
         connection = session.owner

@@ -7,7 +7,7 @@ import select
 import time
 from typing import Any
 
-from nbrpc.errors import ConnectFailed, ConnectionLost, RemoteProtocolError
+from nbrpc.errors import ConnectFailed, ConnectionLost, NbrpcError, RemoteProtocolError
 from nbrpc.objects.access import Policy
 from nbrpc.options import Access, Limits, Timing
 from nbrpc.protocol.machine import Protocol, Ready
@@ -77,8 +77,12 @@ def open_connection(
     connection = Connection(session, about, url)
     session.root_object = service() if isinstance(service, type) else service
     session.on_end = lambda _session: reactor().submit(_Disconnected(connection))
-    for message in rest:
-        session.handle(message)
+    try:
+        for message in rest:
+            session.handle(message)
+    except NbrpcError as error:
+        session.lose(error)
+        raise ConnectFailed(f"cannot connect to {url}: {error}") from error
     session.start()
     session.root_object.on_connect(connection)
     return connection
@@ -103,9 +107,10 @@ def _shake_hands(
     """Exchange the opening messages; give what the server says of itself, and what followed."""
     received: list[Any] = []
     while True:
-        for data in protocol.outgoing:
-            _send_all(transport, data, deadline)
-        protocol.outgoing.clear()
+        if protocol.outgoing:
+            # In one write: each costs the other side a wake-up.
+            _send_all(transport, b"".join(protocol.outgoing), deadline)
+            protocol.outgoing.clear()
         if received and isinstance(received[0], Ready):
             return received[0].about, received[1:]
         remaining = deadline - time.monotonic()

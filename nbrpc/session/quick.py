@@ -137,10 +137,10 @@ class Quick:
                 if self._read_quickly(socket, seq):
                     self._spare = spare
                     return spare.reply
+        except NbrpcError as error:  # first, since ConnectionLost is an OSError as well
+            self.lose(error)
         except (OSError, OverflowError, UnicodeEncodeError):
             pass  # nothing came within a tick, the link is lost, or an argument is not plain
-        except NbrpcError as error:
-            self.lose(error)
         finally:
             self.reading.release()
             if self.waiters:
@@ -238,11 +238,11 @@ class Quick:
             except UNUSUAL:
                 pass
             self.feed(data)
+        except NbrpcError as error:  # first, since ConnectionLost is an OSError as well
+            self.lose(error)
         except BlockingIOError:
             pass
         except OSError as error:
             self.lose(ConnectionLost(f"the connection to {self.name} broke: {error}"))
-        except NbrpcError as error:
-            self.lose(error)
         finally:
             self.reading.release()

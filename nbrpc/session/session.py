@@ -400,6 +400,7 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         """End the connection from this side; never waits for the peer."""
         if not self.closed:
             self.send_quietly(Kind.GOODBYE, (reason,))
+            self.outbox.flush_corked()
         self.lose(ConnectionLost(f"the connection to {self.name} was closed on this side"))
 
     def lose(self, error: BaseException) -> None:

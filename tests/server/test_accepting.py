@@ -90,7 +90,9 @@ def test_no_token_at_hand(serving, monkeypatch, tmp_path):
     """Without a token and without a connection file the error says where the token comes from."""
     server = serving(Echo)
     monkeypatch.setenv("NBRPC_RUNTIME_DIR", str(tmp_path))
-    with pytest.raises(nbrpc.AuthenticationFailed, match=r"asks for a token.*token=\.\.\. or the URL"):
+    with pytest.raises(
+        nbrpc.AuthenticationFailed, match=r"asks for a token.*token=\.\.\. or the URL"
+    ):
         nbrpc.connect(server.url)
 
 
@@ -108,7 +110,7 @@ def test_nothing_listens():
         port = free.getsockname()[1]
     with pytest.raises(
         nbrpc.ConnectFailed,
-        match=f"nothing listens on 127.0.0.1:{port}: start a server there, or check the port",
+        match=f"nothing listens on 127\\.0\\.0\\.1:{port}: start a server there, or check the port",
     ):
         nbrpc.connect("127.0.0.1", port)
     with pytest.raises(nbrpc.ConnectFailed, match="there is no socket at"):
@@ -137,12 +139,16 @@ def test_servers_that_are_not_nbrpc(answer, message):
 
 def test_an_http_server():
     """A web server is told apart."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), http.server.BaseHTTPRequestHandler
+    ) as web:
         web.RequestHandlerClass.log_message = lambda *args: None
         thread = threading.Thread(target=web.serve_forever, args=(0.01,))
         thread.start()
         try:
-            with pytest.raises(nbrpc.ConnectFailed, match="HTTP|does not speak nbrpc|did not answer"):
+            with pytest.raises(
+                nbrpc.ConnectFailed, match=r"HTTP|does not speak nbrpc|did not answer"
+            ):
                 nbrpc.connect("127.0.0.1", web.server_address[1], timeout=2)
         finally:
             web.shutdown()
@@ -178,17 +184,17 @@ def test_what_is_not_there_yet():
 def test_mistakes_leave_the_connection_usable(linked):
     """An unexposed name, an argument that cannot travel, a callback that raises: one error each."""
     conn = linked(Echo)
-    with pytest.raises(nbrpc.AccessDenied, match="hidden.*is not exposed") as caught:
+    with pytest.raises(nbrpc.AccessDenied, match=r"hidden.*is not exposed") as caught:
         conn.root.hidden()
     assert isinstance(caught.value, AttributeError)
     assert not hasattr(conn.root, "hidden")
-    with pytest.raises(nbrpc.AccessDenied, match="ecko.*echo"):
+    with pytest.raises(nbrpc.AccessDenied, match=r"ecko.*echo"):
         conn.root.ecko(1)
     with pytest.raises(nbrpc.NotSendable, match=r"object at value\['a'\]\[1\] cannot be copied"):
         conn.root.echo(nbrpc.by_value({"a": [1, object()]}))
     with pytest.raises(ZeroDivisionError):
         conn.root.call(lambda: 1 / 0)
-    with pytest.raises(TypeError, match="exposed_echo|argument"):
+    with pytest.raises(TypeError, match=r"exposed_echo|argument"):
         conn.root.echo()
     with pytest.raises(nbrpc.AccessDenied, match="--allow-code"):
         conn.eval("1 + 1")

@@ -54,6 +54,7 @@ def starting():
 
 
 def connect(server):
+    """Connect with the right token."""
     return nbrpc.connect(server.url, token=server.token)
 
 
@@ -84,9 +85,7 @@ def test_protocol_config(starting):
         def exposed_x(self):
             return 7
 
-    server, _ = starting(
-        nbrpc.ThreadedServer, Open, protocol_config={"allow_public_attrs": True}
-    )
+    server, _ = starting(nbrpc.ThreadedServer, Open, protocol_config={"allow_public_attrs": True})
     with connect(server) as conn:
         assert (conn.root.value, conn.root.method(), conn.root.x()) == (5, 6, 7)
     with pytest.raises(ValueError, match="unknown configuration key 'allow_evrything'"):

@@ -101,6 +101,7 @@ class Firm(Work, interruptible=False):
 
 @pytest.fixture
 def work():
+    """Give the service; its gate opens in the end."""
     service = Work()
     yield service
     service.gate.set()
@@ -109,6 +110,7 @@ def work():
 
 @pytest.fixture
 def conn(linked, work):
+    """Give a connection to the service, served in this process."""
     return linked(work)
 
 
@@ -175,7 +177,7 @@ def test_a_queued_job_never_runs(linked, work):
     conn = linked(service)
     conn.root.keep(lambda: ran.append(1))
     result = service.callback()
-    eventually(lambda: conn.session.dispatcher.has_jobs())
+    eventually(conn.session.dispatcher.has_jobs)
     job = next(iter(conn.session.serving.values()))
     result.cancel()
     eventually(lambda: job.cancelled)

@@ -44,11 +44,13 @@ class Producer(nbrpc.Service):
 
 @pytest.fixture
 def source():
+    """Give the service."""
     return Source()
 
 
 @pytest.fixture
 def conn(linked, source):
+    """Give a connection to the service, served in this process."""
     return linked(source)
 
 
@@ -69,7 +71,7 @@ def test_events_wait_for_an_interaction_without_a_thread(conn, source):
     got = []
     conn.root.changed.subscribe(got.append)
     source.changed.emit(1)
-    eventually(lambda: conn.session.dispatcher.has_jobs())
+    eventually(conn.session.dispatcher.has_jobs)
     assert not got
     assert conn.root.ping() == "pong"
     assert got == [1]

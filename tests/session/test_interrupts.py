@@ -83,6 +83,7 @@ class Calls(nbrpc.Service):
 
 @pytest.fixture(params=["tcp", "unix"])
 def url(request, served, tmp_path):
+    """Give the URL of a server in a process of its own."""
     (tmp_path / "calls.py").write_text(SERVICE)
     extra = ("--unix", str(tmp_path / "socket")) if request.param == "unix" else ()
     return served("calls:Calls", *extra, folder=tmp_path).url
@@ -103,10 +104,13 @@ def run(program, timeout):
 
 
 def interrupt(url, count, timeout):
+    """Interrupt a process so many times and check what it says."""
     lines = run(PROGRAM.format(url=url, count=count), timeout)
     print(*lines)
     assert lines[0] == f"struck {count} wrong 0 closed False"
-    assert float(lines[1].split()[1]) < 3, "an interrupt was held up; the figure itself is a benchmark"
+    assert float(lines[1].split()[1]) < 3, (
+        "an interrupt was held up; the figure itself is a benchmark"
+    )
     assert lines[2] == "pending 0"
 
 

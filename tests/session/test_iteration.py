@@ -83,6 +83,7 @@ class SerialLines(Lines, serial=True):
 
 @pytest.fixture
 def lines():
+    """Give the service; its gate opens in the end."""
     service = Lines()
     yield service
     for _ in range(100):
@@ -91,6 +92,7 @@ def lines():
 
 @pytest.fixture
 def conn(linked, lines):
+    """Give a connection to the service, served in this process."""
     return linked(lines)
 
 
@@ -129,7 +131,7 @@ def test_slow_items_arrive_one_by_one_at_once(conn, lines):
 
     def read_slowly():
         for i in conn.root.gated(5):
-            seen.append((i, time.monotonic()))
+            seen.append((i, time.monotonic()))  # noqa: PERF401 - each item is looked at as it comes
 
     reader = threading.Thread(target=read_slowly)
     reader.start()
@@ -201,8 +203,7 @@ def test_an_error_in_the_middle_comes_after_the_items(conn):
     """The items before it arrive, then the exception is raised; the connection works."""
     got = []
     with pytest.raises(ValueError, match="in the middle"):
-        for i in conn.root.failing(3000):
-            got.append(i)
+        got.extend(iter(conn.root.failing(3000)))
     assert got == list(range(3000))
     assert conn.root.ping() == "pong"
 

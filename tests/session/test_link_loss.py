@@ -45,6 +45,7 @@ class Patient(nbrpc.Service):
 
 @pytest.fixture(params=["tcp", "unix"])
 def server(request, served, tmp_path):
+    """Give a server of the service."""
     (tmp_path / "patient.py").write_text(SERVICE)
     extra = ("--unix", str(tmp_path / "socket")) if request.param == "unix" else ()
     return served("patient:Patient", *extra, folder=tmp_path)
@@ -116,7 +117,7 @@ def test_a_server_that_goes_away_in_the_middle(server):
     """A call under which the server exits says which connection was lost."""
     with nbrpc.connect(server.url) as conn:
         assert conn.root.ping() == "pong"
-        with pytest.raises(nbrpc.ConnectionLost, match="closed the connection|broke"):
+        with pytest.raises(nbrpc.ConnectionLost, match=r"closed the connection|broke"):
             conn.root.leave()
 
 
@@ -263,8 +264,7 @@ def test_a_peer_that_sends_rubbish(serving, connecting):
     conn.ping()
     conn.session.transport.send([b"\xff" * 64])
     with pytest.raises(nbrpc.ConnectionLost):
-        for _ in range(1000):
-            conn.ping()
+        conn.ping()
     assert other.ping() < 1
 
 

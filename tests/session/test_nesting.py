@@ -47,6 +47,7 @@ class Caller(nbrpc.Service):
 
 @pytest.fixture
 def caller():
+    """Give the service; its gate opens in the end."""
     service = Caller()
     yield service
     service.gate.set()
@@ -54,6 +55,7 @@ def caller():
 
 @pytest.fixture(params=["tcp", "unix"])
 def conn(request, linked, caller, tmp_path):
+    """Give a connection to the service, served in this process."""
     options = {"path": str(tmp_path / "socket")} if request.param == "unix" else {}
     return linked(caller, **options)
 

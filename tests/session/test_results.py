@@ -48,6 +48,7 @@ class Lab(nbrpc.Service):
 
 @pytest.fixture
 def lab():
+    """Give the service; its gate opens in the end."""
     service = Lab()
     yield service
     service.gate.set()
@@ -55,6 +56,7 @@ def lab():
 
 @pytest.fixture
 def conn(linked, lab):
+    """Give a connection to the service, served in this process."""
     return linked(lab)
 
 
@@ -329,7 +331,7 @@ def test_gather_is_awaited(conn):
 def test_async_of_a_local_callable():
     """A local callable runs on a thread; its result is like any other."""
     here = threading.get_ident()
-    result = nbrpc.async_(lambda: threading.get_ident())()
+    result = nbrpc.async_(threading.get_ident)()
     assert result.result(5) != here
     assert isinstance(nbrpc.async_(int)("x").exception(5), ValueError)
     assert asyncio.run(_value(nbrpc.async_(int)("3"))) == 3

@@ -95,6 +95,7 @@ class Plain(nbrpc.Service):
 
 @pytest.fixture
 def driver():
+    """Give the driver; its gate opens in the end."""
     service = Driver()
     yield service
     service.gate.set()
@@ -159,7 +160,7 @@ def test_calls_of_the_same_chain_are_excepted(linked, driver):
     conn = linked(driver)
     thread = conn.root.thread()
     assert conn.root.nested(conn.root.inner) == thread
-    assert conn.root.nested(lambda: conn.root.nested(lambda: conn.root.inner())) == thread
+    assert conn.root.nested(lambda: conn.root.nested(conn.root.inner)) == thread
 
 
 def test_a_call_that_is_started_inside_and_awaited_later(linked, driver):

@@ -147,7 +147,7 @@ def test_the_file_monitor_without_a_background_thread(monitored):
         )
         eventually(lambda: monitor.looks() > 0)
         path.write_bytes(b"zloop")
-        eventually(lambda: conn.session.dispatcher.has_jobs())
+        eventually(conn.session.dispatcher.has_jobs)
         assert not changes, "it has arrived, and nothing runs before the connection is used"
         assert conn.poll_all()
         assert changes[0][1][6] == 5
@@ -165,7 +165,7 @@ def test_an_interaction_serves_what_waits(monitored):
         )
         eventually(lambda: monitor.looks() > 0)
         path.write_bytes(b"zloop")
-        eventually(lambda: conn.session.dispatcher.has_jobs())
+        eventually(conn.session.dispatcher.has_jobs)
         assert not changes
         monitor.looks()
         assert changes

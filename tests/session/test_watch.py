@@ -41,11 +41,13 @@ class SerialStage(Stage, serial=True):
 
 @pytest.fixture
 def stage():
+    """Give the service."""
     return Stage()
 
 
 @pytest.fixture
 def conn(linked, stage):
+    """Give a connection to the service, served in this process."""
     return linked(stage)
 
 

@@ -1,0 +1,285 @@
+"""The documentation tells the truth: its examples run, its links lead somewhere, no file is missing.
+
+Blocks of one page run in order. ``python`` is a program in one namespace (one that begins with a
+file name is written as that file), ``pycon`` is compared as doctest does, ``python notebook`` is a
+cell of one real kernel, and ``console`` starts servers and compares what other commands print.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import doctest
+import importlib
+import io
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import nbrpc
+from nbrpc import connection_file
+from tests.support import Served, eventually, start_server
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "nbrpc/ARCHITECTURE.md"]
+WITH_EXAMPLES = [
+    page for page in PAGES if re.search("^```(python|pycon|console)", page.read_text(), re.M)
+]
+
+FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
+FILE = re.compile(r"# (\w+\.py)\n")
+PORT = re.compile(r"nbrpc://127\.0\.0\.1:(\d+)")
+PRINTED = re.compile(r"^\s*print\(.*\)\s+# ([^:\n]+)", re.M)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
+
+
+@dataclass
+class Block:
+    """One fenced block of a page."""
+
+    page: Path
+    line: int
+    kind: str
+    body: str
+
+    @property
+    def name(self) -> str:
+        """Where it stands, for tracebacks."""
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Every fenced block of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, match.start()) + 2, match["kind"].strip(), match["body"])
+        for match in FENCE.finditer(text)
+    ]
+
+
+class Reader:
+    """Does what a page says, in a folder of its own."""
+
+    def __init__(self, folder: Path, output: Path) -> None:
+        self.folder = folder
+        self.output = output
+        self.names: dict[str, object] = {"__name__": "__main__"}
+        self.ports: dict[str, str] = {}
+        self.servers: list[Served] = []
+        self.cells: list[Block] = []
+
+    def read(self, block: Block) -> None:
+        """Do what one block says."""
+        kind = block.kind.partition(" ")[0]
+        if block.kind == "python notebook":
+            self.cells.append(block)
+        elif kind == "python" and (file := FILE.match(block.body)):
+            (self.folder / file[1]).write_text(self.adapted(block.body), encoding="utf-8")
+        elif kind == "python":
+            self.run(block)
+        elif kind == "pycon":
+            self.compare(block)
+        elif kind == "console":
+            for command in re.split(r"^\$ ", block.body, flags=re.M)[1:]:
+                self.type(block, *command.split("\n", 1))
+
+    def adapted(self, source: str) -> str:
+        """Put the ports that servers got here in the place of those that a page names."""
+        for named, actual in self.ports.items():
+            source = source.replace(named, actual)
+        classic = self.ports.get("18812")
+        if classic:
+            source = source.replace(
+                'classic.connect("localhost")', f'classic.connect("localhost", {classic})'
+            )
+        return source
+
+    def run(self, block: Block) -> None:
+        """Execute a program; what it says that it prints, it must print."""
+        tree = ast.increment_lineno(ast.parse(self.adapted(block.body)), block.line - 1)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(tree, str(block.page), "exec"), self.names)
+        lines = printed.getvalue().splitlines()
+        for promised in PRINTED.findall(block.body):
+            assert promised.strip() in lines, (
+                f"{block.name} promises {promised!r} and prints {lines}"
+            )
+
+    def compare(self, block: Block) -> None:
+        """Compare what Python answers with what a page shows."""
+        body = self.adapted(block.body)
+        example = doctest.DocTestParser().get_doctest(
+            body, {}, block.name, str(block.page), block.line - 1
+        )
+        example.globs = self.names
+        told = io.StringIO()
+        failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(
+            example, out=told.write, clear_globs=False
+        )
+        assert not failed, told.getvalue()
+
+    def type(self, block: Block, command: str, shown: str) -> None:
+        """Type a command: a server goes on in the background, anything else is waited for."""
+        words = command.split()
+        if words[:2] == ["nbrpc", "serve"]:
+            server = start_server(
+                self.output / f"{block.line}.txt", *words[2:], "--port", "0", folder=self.folder
+            )
+            self.servers.append(server)
+            named, actual = PORT.search(shown), PORT.search(server.url)
+            assert named, f"{block.name} does not show the URL that is printed"
+            self.ports[named[1]] = actual[1]
+            self.check(block, shown, server.printed)
+        elif words[0] == "python":
+            self.start_program(words[1])
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", *words],
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=True,
+            )
+            self.check(block, shown, done.stdout)
+
+    def start_program(self, file: str) -> None:
+        """Run a program that serves on a port of its own choice."""
+        path = self.folder / file
+        source = path.read_text(encoding="utf-8")
+        (named,) = re.findall(r"port=(\d+)", source)
+        path.write_text(source.replace(f"port={named}", "port=0"), encoding="utf-8")
+        process = subprocess.Popen([sys.executable, file], cwd=self.folder)
+        self.servers.append(Served(process, self.output))
+
+        def found() -> connection_file.ServerInfo | None:
+            return next(
+                (info for info in connection_file.running() if info.pid == process.pid), None
+            )
+
+        self.ports[named] = str(eventually(found, 20.0, f"{file} serves").port)
+
+    def check(self, block: Block, shown: str, printed: str) -> None:
+        """Compare what a command printed with what the page shows, but for ports."""
+        for named, actual in self.ports.items():
+            printed = printed.replace(actual, named)
+        same = doctest.OutputChecker().check_output(shown, printed, FLAGS)
+        assert same, f"{block.name} shows\n{shown}and what is printed is\n{printed}"
+
+    def run_cells(self) -> None:
+        """Run the cells of the page in a kernel."""
+        if not self.cells:
+            return
+        nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+        notebook = nbformat.v4.new_notebook()
+        notebook.cells = [nbformat.v4.new_code_cell(self.adapted(cell.body)) for cell in self.cells]
+        client = nbclient.NotebookClient(
+            notebook,
+            timeout=30,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(self.folder)}},
+        )
+        asyncio.run(client.async_execute())
+
+    def close(self) -> None:
+        """End what was started."""
+        for name in ("conn", "c", "server"):
+            close = getattr(self.names.get(name), "close", None)
+            if close is not None:
+                close()
+        for server in self.servers:
+            server.stop()
+
+
+@pytest.fixture
+def reader(runtime_dir, tmp_path, tmp_path_factory, monkeypatch):
+    """Somebody who follows a page in an empty folder, from which modules can be imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    modules = set(sys.modules)
+    someone = Reader(tmp_path, tmp_path_factory.mktemp("output"))
+    yield someone
+    someone.close()
+    for name in set(sys.modules) - modules:
+        if (tmp_path / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.name)
+def test_the_examples_of_a_page_do_what_it_says(page, reader):
+    """Whoever follows a page from its beginning gets what it shows."""
+    for block in blocks_of(page):
+        reader.read(block)
+    reader.run_cells()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_names_lead_somewhere(page):
+    """Links within the project lead to files and headings, and ``nbrpc.name`` exists."""
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        file, _, heading = target.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.M)
+            assert heading in [
+                re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings
+            ]
+    for name in set(re.findall(r"`nbrpc\.([A-Za-z_]\w*)", text)):
+        assert (
+            hasattr(nbrpc, name)
+            or (ROOT / "nbrpc" / name).exists()
+            or (ROOT / f"nbrpc/{name}.py").exists()
+        ), f"{page.name} names nbrpc.{name}"
+
+
+def test_the_tour_names_every_file():
+    """The architecture's list of files has each file of the package, and none that is gone."""
+    text = (ROOT / "nbrpc/ARCHITECTURE.md").read_text(encoding="utf-8")
+    listing = next(
+        block.body
+        for block in blocks_of(ROOT / "nbrpc/ARCHITECTURE.md")
+        if "errors.py" in block.body
+    )
+    assert listing in text
+    named, folder = set(), ""
+    for line in listing.splitlines():
+        if match := re.match(r"(\w+/)\s", line + " "):
+            folder = match[1]
+        elif match := re.match(r"( *)(\w+\.py)\s", line):
+            named.add((folder if match[1] else "") + match[2])
+    there = {
+        str(path.relative_to(ROOT / "nbrpc"))
+        for path in (ROOT / "nbrpc").rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py") or path.parent.name == "nbrpc"
+    }
+    assert named == there
+
+
+def modules_with_examples() -> list[str]:
+    """Every module of the package with an example in a docstring."""
+    return [
+        str(path.relative_to(ROOT).with_suffix("")).replace(os.sep, ".").removesuffix(".__init__")
+        for path in sorted((ROOT / "nbrpc").rglob("*.py"))
+        if ">>> " in path.read_text(encoding="utf-8")
+    ]
+
+
+@pytest.mark.parametrize("module", modules_with_examples())
+def test_the_examples_of_docstrings_run(module):
+    """Examples in docstrings run and give what they show."""
+    failed, tried = doctest.testmod(
+        importlib.import_module(module), optionflags=FLAGS, extraglobs={"nbrpc": nbrpc}
+    )
+    assert tried
+    assert not failed
