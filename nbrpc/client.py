@@ -113,6 +113,12 @@ def _dial(address: Address, timeout: float) -> Any:
     return sockets.connect_tcp(address.host or "", address.port or 0, timeout)
 
 
+_tokens: dict[bytes, bytes] = {}
+"""Tokens that connection files gave; a server's id is its own and its token never changes."""
+
+MOST_TOKENS = 256
+
+
 def _token_for(token: str | None) -> ChooseToken:
     """Give the function that finds the token once the server has said who it is."""
 
@@ -123,9 +129,15 @@ def _token_for(token: str | None) -> ChooseToken:
             return None
         from nbrpc.connection_file import find_by_id
 
+        known = _tokens.get(server_id)
+        if known is not None:
+            return known
         info = find_by_id(server_id.hex())
         if info is not None:
-            return info.token.encode()
+            if len(_tokens) >= MOST_TOKENS:
+                _tokens.clear()
+            found = _tokens[server_id] = info.token.encode()
+            return found
         raise AuthenticationFailed(
             "the server asks for a token, and no connection file of this user has it: give "
             "token=... or the URL that the server printed"

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 import nbrpc
@@ -22,6 +23,10 @@ from tests.support import (
 
 SETTLE = 3.0
 """Seconds that threads and sockets have to go away by themselves after a test."""
+
+# Examples are not timed: on a loaded machine a slow one says nothing.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("here")
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from nbrpc.errors import ConnectionLost, NbrpcError, NotSendable
 from nbrpc.objects.mimicry import ASKED_FOR_COPIES, class_property, copied_for
 from nbrpc.objects.specials import MIMICKED, SPECIALS
 from nbrpc.objects.text import printable
-from nbrpc.protocol.codec import Description
+from nbrpc.protocol.codec import Description, encode
 from nbrpc.protocol.messages import Operation
 
 __all__ = ["Member", "Proxy", "is_proxy", "proxy_class", "target_of"]
@@ -392,6 +392,22 @@ def proxy_class(description: Description, *, mimic: bool) -> type[Proxy]:
         True. Only the connecting side does that: a client must not pass for a local class on a
         server.
     """
+    key = encode((description, mimic))
+    known = _classes.get(key)
+    if known is None:
+        if len(_classes) >= MOST_CLASSES:
+            _classes.clear()
+        known = _classes[key] = _make_class(description, mimic=mimic)
+    return known
+
+
+_classes: dict[bytes, type[Proxy]] = {}
+"""Proxy classes by what describes them; connections to servers of one kind share theirs."""
+
+MOST_CLASSES = 512
+
+
+def _make_class(description: Description, *, mimic: bool) -> type[Proxy]:
     body: dict[str, Any] = {"__slots__": ()}
     body["_nbrpc_members_only_"] = has_members_only(description)
     for name in description.specials:

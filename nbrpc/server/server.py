@@ -29,7 +29,7 @@ from nbrpc.server.accepting import (
 from nbrpc.server.main_thread import MainThread
 from nbrpc.service import Service
 from nbrpc.session.connection import Connection
-from nbrpc.session.dispatch import Workers
+from nbrpc.session.dispatch import Held, Workers
 from nbrpc.session.opening import policy_for
 from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
@@ -345,7 +345,7 @@ class Server:
             handshake.protocol,
             policy_for(self.access),
             connecting=False,
-            dispatcher=self._dispatcher(),
+            dispatcher=Held(),
             limits=self.limits,
             timing=self.timing,
             on_end=self._session_ended,
@@ -361,6 +361,7 @@ class Server:
     def begin(self, connection: Connection, rest: list[Any]) -> None:
         """Make the service for a connection and start it; a job, since it runs user code."""
         session = connection.session
+        held = session.dispatcher
         try:
             root = self._shared
             if self._per_connection:
@@ -384,6 +385,10 @@ class Server:
         except NbrpcError as error:
             session.lose(error)
             return
+        # What the client asked while on_connect called it runs now; that may have chosen where.
+        if session.dispatcher is held:
+            session.dispatcher = self._dispatcher()
+        held.release(session.dispatcher)
         session.start()
 
     def _session_ended(self, session: Session) -> None:

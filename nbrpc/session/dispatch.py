@@ -320,6 +320,31 @@ class Loop(Dispatcher):
 default: Callable[[], Dispatcher] = Queue
 """Makes the dispatcher of a connection that this process opens; a notebook puts its loop here."""
 
+class Held(Dispatcher):
+    """Keep jobs until the connection is set up; then they run elsewhere, in their order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: list[Any] = []
+        self._target: Dispatcher | None = None
+
+    def submit(self, job: Any) -> None:
+        """Keep a job, or pass it on."""
+        with self._lock:
+            if self._target is None:
+                self._jobs.append(job)
+                return
+        self._target.submit(job)
+
+    def release(self, target: Dispatcher) -> None:
+        """Pass everything on from now on."""
+        with self._lock:
+            for job in self._jobs:
+                target.submit(job)
+            self._jobs.clear()
+            self._target = target
+
+
 # ---- serial services
 
 _serial_classes: weakref.WeakSet[type] = weakref.WeakSet()
