@@ -5,7 +5,7 @@
     NbrpcError
      ├ ConnectFailed          (+ ConnectionError)             no connection came to be
      ├ ConnectionLost         (+ EOFError, ConnectionError)   a connection ended under a call
-     ├ AuthenticationFailed                                   the token was refused, by us or by them
+     ├ AuthenticationFailed                                   the token was refused, here or there
      ├ ProtocolError
      │  ├ LocalProtocolError                                  our mistake; the link survives
      │  └ RemoteProtocolError                                 the peer's mistake; the link closes
@@ -13,7 +13,7 @@
      ├ NotSendable            (+ TypeError)                   a value cannot travel by value
      ├ AccessDenied           (+ AttributeError)              a name is not exposed
      ├ StaleReference         (+ ReferenceError)              a proxy of an earlier connection
-     ├ CallTimeout            (+ TimeoutError)                a deadline passed; ``AsyncResultTimeout`` is this
+     ├ CallTimeout            (+ TimeoutError)                a deadline passed (AsyncResultTimeout)
      ├ CallCancelled                                          the call was cancelled
      └ RemoteError                                            the peer's code raised
 

@@ -120,7 +120,7 @@ class Limits:
     frame
         Bytes of one frame (websockets allows 1 MiB, gRPC 4 MiB, Jupyter 512 MiB).
     body
-        Bytes of the structural part of one message; large strings, bytes and arrays travel beside it.
+        Bytes of the structural part of one message; large text, bytes and arrays travel beside it.
     buffers
         Bytes of all out-of-band buffers of one message.
     depth
@@ -268,7 +268,7 @@ IGNORED_CONFIG = frozenset(
         "bind_threads",
     ]
 )
-"""Keys of RPyC's configuration that have no meaning here; accepted so that programs keep running."""
+"""Keys of RPyC's configuration that have no meaning here; accepted so that programs run."""
 
 
 def from_config(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from nbrpc.session.connection import Connection
 from nbrpc.session.dispatch import Queue
@@ -56,7 +56,7 @@ class BgServingThread:
             self._conn.set_dispatcher(Queue())
         thread.stop()
 
-    def __enter__(self) -> BgServingThread:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

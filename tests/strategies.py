@@ -242,7 +242,7 @@ deep_values = st.recursive(
 """What travels by value when asked to."""
 
 
-def same(one: object, other: object) -> bool:  # noqa: C901, PLR0912 - one case per kind of value
+def same(one: object, other: object) -> bool:
     """Whether two values are equal and of equal types to the last bit, nan and -0.0 included."""
     if type(one) is not type(other):
         return False

@@ -36,7 +36,7 @@ Filter = Callable[[str], object]
 FilePath = str | os.PathLike[str]
 
 
-def upload(  # noqa: PLR0917 - RPyC's signature
+def upload(
     conn: Connection,
     localpath: FilePath,
     remotepath: FilePath,
@@ -101,7 +101,7 @@ def upload_dir(
             upload(conn, source, join(target, source.name), filter, True, chunk_size)
 
 
-def download(  # noqa: PLR0917 - RPyC's signature
+def download(
     conn: Connection,
     remotepath: FilePath,
     localpath: FilePath,

@@ -161,8 +161,9 @@ class Policy:
         return value
 
     def method(self, obj: object, name: str) -> tuple[Any, bool, bool]:
-        """Give a method as `read` does, whether its results are copied, and whether a cancel may
-        break it off.
+        """Give a method as `read` does, and how its results travel and whether it may be stopped.
+
+        The second is True when results are copied, the third when a cancel may strike.
 
         Raises
         ------
@@ -318,9 +319,7 @@ class Policy:
             shape = self._classes[id(cls)] = Shape(cls, type(cls))
         return shape
 
-    def _decide(  # noqa: C901, PLR0912 - the order of the rules is the policy, and reads best in one piece
-        self, obj: object, name: str, right: Right, shape: Shape
-    ) -> str:
+    def _decide(self, obj: object, name: str, right: Right, shape: Shape) -> str:
         """Decide about a name that the class has not decided before."""
         in_class = find(shape.cls, name)
         if in_class is MISSING and self._prefix and name.startswith(self._prefix):

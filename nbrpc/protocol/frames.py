@@ -174,7 +174,7 @@ class FrameReader:
         """Whether a large message is on its way: then large reads pay."""
         return self.inline is not None or bool(self.transfers)
 
-    def feed(self, data: bytes) -> list[Frame]:  # noqa: C901 - the hot path, without calls
+    def feed(self, data: bytes) -> list[Frame]:
         """Take bytes and give the frames that they complete.
 
         Raises

@@ -113,7 +113,7 @@ class MainThread:
             self._running = None
 
     def _cancel(self, job: RequestJob) -> None:
-        """Interrupt a cell if it is the one that runs; a queued one is answered when its turn comes."""
+        """Interrupt a cell if it is running; a queued one is answered when its turn comes."""
         with self._lock:
             if self._running is not job:
                 return

@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from nbrpc.connection_file import ServerInfo, remove, write
 from nbrpc.errors import NbrpcError
@@ -184,7 +184,7 @@ class Server:
     def __repr__(self) -> str:
         return f"<Server {self.name} at {self.url}>"
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

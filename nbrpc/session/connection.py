@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbrpc.errors import AccessDenied, CallTimeout
 from nbrpc.objects.boxing import by_value
@@ -95,7 +95,7 @@ class Connection:
         if isinstance(dispatcher, Queue):
             dispatcher.close()
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

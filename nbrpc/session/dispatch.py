@@ -320,6 +320,7 @@ class Loop(Dispatcher):
 default: Callable[[], Dispatcher] = Queue
 """Makes the dispatcher of a connection that this process opens; a notebook puts its loop here."""
 
+
 class Held(Dispatcher):
     """Keep jobs until the connection is set up; then they run elsewhere, in their order."""
 
@@ -448,7 +449,7 @@ def serial_thread(instance: object) -> SerialThread:
 
 
 def home_of(target: Any) -> _Home | None:
-    """Give the thread for calls on an object: an instance of a serial class, or what is part of it."""
+    """Give the thread for calls on an instance of a serial class, or on what is part of it."""
     kind = type(target)
     if kind is MethodType:
         target = target.__self__

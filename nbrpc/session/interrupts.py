@@ -73,7 +73,7 @@ main_thread = threading.main_thread().ident
 
 
 def open_to(function: Function) -> Function:
-    """Mark a function of the core that waits: an interrupt may strike in it, or in what it calls."""
+    """Mark a function that waits: an interrupt may strike in it, or in what it calls."""
     _waits.add(function.__code__)
     return function
 
@@ -104,7 +104,7 @@ def _may_strike(frame: FrameType | None) -> bool:
 
 def user_code_on_top(thread: int) -> bool:
     """Whether a thread runs code of the user, so that an exception may strike it."""
-    frame = sys._current_frames().get(thread)  # noqa: SLF001 - there is no public way
+    frame = sys._current_frames().get(thread)
     return frame is not None and not _is_core(frame.f_code) and _may_strike(frame)
 
 
@@ -163,7 +163,7 @@ def check() -> None:
     if _pending and threading.get_ident() == main_thread:
         _settle()
         if callable(_previous) and _previous is not signal.default_int_handler:
-            _previous(signal.SIGINT, sys._getframe(1))  # noqa: SLF001
+            _previous(signal.SIGINT, sys._getframe(1))
             return
         raise KeyboardInterrupt
 
@@ -174,7 +174,7 @@ def guarded() -> bool:
 
 
 def install() -> bool:
-    """Put the handler in place, on the main thread and where SIGINT raises; True when it is there."""
+    """Put the handler in place, on the main thread where SIGINT raises; True when it is there."""
     global _previous, _pending  # noqa: PLW0603
     if threading.get_ident() != main_thread:
         return False

@@ -222,7 +222,7 @@ class _Retry:
         self.job = job
 
     def run(self) -> None:
-        self.job._strike()  # noqa: SLF001 - its own helper
+        self.job._strike()
 
 
 def _inject(thread: int, kind: type[BaseException] | None) -> None:

@@ -28,7 +28,7 @@ class EpollPoller:
 
     def change(self, descriptor: int, interest: int) -> None:
         """Watch it for something else; 0 leaves only errors and hang-ups."""
-        self._epoll.modify(descriptor, interest | select.EPOLLONESHOT if not interest else interest)
+        self._epoll.modify(descriptor, interest or select.EPOLLONESHOT)
 
     def remove(self, descriptor: int) -> None:
         """Watch it no longer."""
@@ -69,7 +69,7 @@ class SelectorPoller:
             pass
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Wait at most ``timeout`` seconds and give the ready descriptors with what they are ready for."""
+        """Wait at most ``timeout`` seconds; give what is ready, and for what."""
         ready = self._selector.select(timeout)
         return [
             (

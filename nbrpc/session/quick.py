@@ -1,11 +1,11 @@
 """The short way of a call: one function on either side, for the case that is nearly always at hand.
 
-A request whose arguments are plain, made outside any job by a thread that may read the socket, while
-nothing else is queued or waited for, is encoded, sent and answered in `Quick.request` without a
-layer between. The same holds on the peer's side, where a lone request that has just been read goes
-straight to the worker, and a plain result straight to the socket. Everything else takes the long
-way through the layers. That one defines what happens; the short way skips what the usual case does
-not need, and goes over to the long one wherever something is unusual.
+A request whose arguments are plain, made outside any job by a thread that may read the socket,
+while nothing else is queued or waited for, is encoded, sent and answered in `Quick.request` without
+a layer between. The same holds on the peer's side, where a lone request that has just been read
+goes straight to the worker, and a plain result straight to the socket. Everything else takes the
+long way through the layers. That one defines what happens; the short way skips what the usual case
+does not need, and goes over to the long one wherever something is unusual.
 
 Between two processes that take turns on a processor every function call costs several times what it
 does in a loop, since the caches are cold. So it is the number of calls that counts here.

@@ -278,13 +278,13 @@ class Receiving:
         self._set_armed(True)
         return True
 
-    def _set_armed(self, armed: bool) -> None:
+    def _set_armed(self, armed: bool) -> None:  # noqa: FBT001 - one flag
         with self._interest_lock:
             if armed != self._armed:
                 self._armed = armed
                 self._show_interest()
 
-    def _want_write(self, writing: bool) -> None:
+    def _want_write(self, writing: bool) -> None:  # noqa: FBT001 - one flag
         with self._interest_lock:
             if writing != self._writing:
                 self._writing = writing

@@ -20,6 +20,7 @@ import time
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import LimitExceeded, RemoteProtocolError
@@ -241,7 +242,10 @@ def advance(session: Session, proxy: Proxy) -> Any:
     return session.result_of(call)
 
 
-async def _async_items(iterator: RemoteIterator, owner: object) -> AsyncIterator[Any]:
+async def _async_items(
+    iterator: RemoteIterator,
+    owner: object,  # noqa: ARG001 - kept alive, since its end would end the stream
+) -> AsyncIterator[Any]:
     """Iterate without blocking the loop: it waits for chunks on the session's reader."""
     import asyncio
 
@@ -253,7 +257,8 @@ async def _async_items(iterator: RemoteIterator, owner: object) -> AsyncIterator
             yield iterator._chunk[iterator._position - 1]
         if not call.items and not call.done:
             arrived = asyncio.Event()
-            call.lock = _Bell(lambda: loop.call_soon_threadsafe(arrived.set))  # type: ignore[assignment]
+            ring = partial(loop.call_soon_threadsafe, arrived.set)
+            call.lock = _Bell(ring)  # type: ignore[assignment]
             iterator._give_credit()
             iterator._session.ensure_read()
             if not call.items and not call.done:
@@ -423,7 +428,7 @@ class Stream:
 
 
 class _Ending:
-    """The end of a stream that was cancelled while it waited for credit: its cleanup is user code."""
+    """The end of a stream that was cancelled while out of credit: its cleanup is user code."""
 
     def __init__(self, stream: Stream) -> None:
         self.session = stream.session

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from nbrpc.errors import LimitExceeded, NbrpcError, RemoteProtocolError
 from nbrpc.protocol import messages
@@ -124,7 +124,7 @@ class Subscription:
             except NbrpcError:
                 log.debug("the link ended while a subscription was closed", exc_info=True)
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -170,7 +170,7 @@ def check_nesting(depth: int, limit: int) -> None:
         raise RecursionError(f"remote calls are nested more than {limit} deep")
     if depth > DEEP:
         try:
-            sys._getframe(sys.getrecursionlimit() - FRAMES_PER_CALL)  # noqa: SLF001
+            sys._getframe(sys.getrecursionlimit() - FRAMES_PER_CALL)
         except ValueError:
             return
         raise RecursionError(

@@ -116,6 +116,7 @@ class Transport(ABC):
 
     @abstractmethod
     def abandon(self) -> None:
-        """Give the descriptor back without a word to the peer: in a process that was forked, the
-        pipe belongs to the other one.
+        """Give the descriptor back without a word to the peer.
+
+        In a process that was forked, the pipe belongs to the other one.
         """

@@ -109,7 +109,7 @@ def test_signatures(obj, expected):
 def test_defaults_show_no_more_than_they_must():
     """Plain constants are written; anything else gives its class or an ellipsis."""
 
-    def function(  # noqa: PLR0917
+    def function(
         a=None,
         b=2**70,
         c="x" * 500,
@@ -132,7 +132,7 @@ def test_defaults_show_no_more_than_they_must():
     assert "k=Ellipsis, l=<object>" in text
 
 
-def annotated(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q):  # noqa: E741, PLR0917
+def annotated(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q):  # noqa: E741
     """Take one parameter for each annotation."""
 
 
