@@ -135,7 +135,8 @@ class Limits:
     requests
         Requests of one connection that may be outstanding, in each direction.
     queued_bytes
-        Bytes that may wait to be sent before a sender waits.
+        Bytes of small messages that may wait for a peer that does not read; beyond that the link
+        ends (NATS cuts a slow client at 64 MB). Large data does not count: it waits with its owner.
     nesting
         Calls within calls of one chain.
     connections, unauthenticated
@@ -151,7 +152,7 @@ class Limits:
     odd_keys: int = 1_000
     exported: int = 100_000
     requests: int = 65_536
-    queued_bytes: int = 8 * MIB
+    queued_bytes: int = 64 * MIB
     nesting: int = 200
     connections: int = 1_024
     unauthenticated: int = 64

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from IPython.core.error import UsageError
+
 from nbrpc.notebook import tracebacks
-from nbrpc.notebook.connections import Connections
+from nbrpc.notebook.completion import Completion
+from nbrpc.notebook.connections import Connections, NoConnection
 from nbrpc.notebook.display import ResultViews, connection_bundle, proxy_bundle
 from nbrpc.notebook.handlers import Handlers, current_cell
-from nbrpc.notebook.magics import RpcMagics
+from nbrpc.notebook.magics import RpcMagics, parsed
 from nbrpc.notebook.pump import CellLoop, KernelLoop, kernel_loop
 from nbrpc.notebook.remote_cell import rewriter
 from nbrpc.objects.refs import Exports
@@ -49,6 +52,7 @@ class Extension:
         self.handlers = Handlers(shell, self._call_later)
         self._magics = RpcMagics(shell, self)
         shell.register_magics(self._magics)
+        self._completion = Completion(shell, self._connection_of)
         # For async_ and watch, which the first cells use as often as the magics.
         shell.user_ns.setdefault("nbrpc", sys.modules["nbrpc"])
         call = f'get_ipython().magics_manager.registry["{RpcMagics.__name__}"].remote_cell_async'
@@ -59,7 +63,7 @@ class Extension:
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         self._formatters = self._register_formatters()
-        tracebacks.install()
+        tracebacks.install(shell)
         subscriptions.cell_name = lambda: current_cell(shell) or None
         subscriptions.error_shower = self.handlers.shower
         dispatch.default = self._make_dispatcher
@@ -128,6 +132,15 @@ class Extension:
             where.for_type(kind, function)
         return [(where, kind) for where, kind, _ in wanted]
 
+    def _connection_of(self, line: str) -> Any:
+        """Give the connection on which a ``%%remote`` line would run; the first of several."""
+        try:
+            arguments = parsed(self._magics.remote_cell, line)
+            chosen = self.connections.several(arguments.several or arguments.targets)
+        except (UsageError, NoConnection):
+            return None
+        return next(iter(chosen.values()), None)
+
     # -- connecting ------------------------------------------------------------------------------
 
     def _open(self, target: str, token: str | None) -> Any:
@@ -143,10 +156,11 @@ class Extension:
     def close(self) -> None:
         """Take everything back."""
         shell = self._shell
+        self._completion.close()
         self.handlers.close()
         self.connections.close()
         self.views.close()
-        tracebacks.uninstall()
+        tracebacks.uninstall(shell)
         subscriptions.cell_name = subscriptions.error_shower = None
         dispatch.default = dispatch.Queue
         Exports.remembers_context = False

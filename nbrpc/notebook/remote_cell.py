@@ -148,7 +148,10 @@ def wait(players: list[Player]) -> None:
     """
     try:
         while not _play(players):
-            first = next(p.result for p in players if not result_has_ended(p.result))
+            running = [p.result for p in players if not result_has_ended(p.result)]
+            if not running:
+                continue  # the last one has just ended
+            first = running[0]
             try:
                 first.exception(TICK)
             except CallTimeout:

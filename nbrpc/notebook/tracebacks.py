@@ -6,6 +6,7 @@ IPython asks an exception for its own rendering; while the extension is loaded, 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any
 
 from nbrpc.errors import NbrpcError, RemoteError
 from nbrpc.objects.text import printable
+from nbrpc.session import interrupts
 
 __all__ = [
     "Interrupted",
@@ -27,6 +29,9 @@ __all__ = [
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 
+WAITING = (PACKAGE, str(Path(asyncio.__file__).parent))
+"""Where the frames lie of a cell that waits."""
+
 BRIEF = "_nbrpc_brief"
 
 UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
@@ -34,10 +39,16 @@ UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Stop ended a cell that waited for the remote; shown in one line."""
+    """Stop ended a cell that waited for the remote; shown with the user's frames alone.
+
+    To show the frames of the package would take most of the time that Stop takes.
+    """
 
     def _render_traceback_(self) -> list[str]:
-        return [f"KeyboardInterrupt: {self}" if self.args else "KeyboardInterrupt"]
+        traceback = without_package(self.__traceback__, WAITING)
+        if self.args or traceback is None:
+            return [f"KeyboardInterrupt: {self}" if self.args else "KeyboardInterrupt"]
+        return _render_frames(self, traceback)
 
 
 Interrupted.__name__ = Interrupted.__qualname__ = "KeyboardInterrupt"
@@ -94,31 +105,50 @@ def unfinished(text: str) -> int:
     return len(match.group()) if match else 0
 
 
-def install() -> None:
-    """Let IPython show nbrpc's exceptions this way."""
+def install(shell: Any) -> None:
+    """Let IPython show nbrpc's exceptions this way, and Stop in a cell that awaits."""
     NbrpcError._render_traceback_ = _render  # type: ignore[attr-defined]
+    interrupts.interruption = Interrupted
+    if not shell.custom_exceptions:
+        shell.set_custom_exc((asyncio.CancelledError,), _show_stop)
 
 
-def uninstall() -> None:
+def uninstall(shell: Any) -> None:
     """Undo `install`."""
+    interrupts.interruption = KeyboardInterrupt
+    if shell.custom_exceptions == (asyncio.CancelledError,):
+        shell.set_custom_exc((), None)
     if hasattr(NbrpcError, "_render_traceback_"):
         del NbrpcError._render_traceback_
 
 
-def _render(error: NbrpcError) -> list[str]:
-    from IPython.core.getipython import get_ipython
+def _show_stop(
+    shell: Any, _kind: object, _error: object, traceback: TracebackType, **_options: object
+) -> None:
+    """Show a cell that Stop ended while it awaited as every other one that Stop ended."""
+    shell.showtraceback((Interrupted, Interrupted().with_traceback(traceback), traceback))
 
-    shell: Any = get_ipython()
+
+def _render(error: NbrpcError) -> list[str]:
     traceback = without_package(error.__traceback__)
-    if traceback is None or shell is None or getattr(error, BRIEF, False):
+    if traceback is None or getattr(error, BRIEF, False):
         return _render_briefly(error)
     cause = error.__cause__
     try:
         if cause is not None and _is_noise(cause, error):
             error.__cause__ = None
-        lines = shell.InteractiveTB.structured_traceback(type(error), error, traceback)
+        return _render_frames(error, traceback)
     finally:
         error.__cause__ = cause
+
+
+def _render_frames(error: BaseException, traceback: TracebackType) -> list[str]:
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    if shell is None:
+        return [clean(f"{type(error).__name__}: {error}")]
+    lines = shell.InteractiveTB.structured_traceback(type(error), error, traceback)
     return [clean(line) for line in lines]
 
 
@@ -139,11 +169,13 @@ def _render_briefly(error: NbrpcError) -> list[str]:
     return [clean(f"{type(error).__name__}: {error}")]
 
 
-def without_package(traceback: TracebackType | None) -> TracebackType | None:
-    """Copy a traceback without the frames of this package."""
+def without_package(
+    traceback: TracebackType | None, folders: tuple[str, ...] = (PACKAGE,)
+) -> TracebackType | None:
+    """Copy a traceback without the frames of this package, or of other folders."""
     kept = []
     while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith(PACKAGE):
+        if not traceback.tb_frame.f_code.co_filename.startswith(folders):
             kept.append(traceback)
         traceback = traceback.tb_next
     copy = None

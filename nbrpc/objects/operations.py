@@ -11,12 +11,13 @@ from types import CoroutineType, FunctionType, MethodType
 from typing import Any, Protocol
 
 from nbrpc.errors import AccessDenied, StaleReference
-from nbrpc.objects.access import Policy, Right
+from nbrpc.objects.access import Policy
 from nbrpc.objects.boxing import Boxing, ByReference, ByValue
 from nbrpc.objects.describe import document, instance_names
 from nbrpc.objects.exposure import is_by_value
 from nbrpc.objects.failures import exception_of
-from nbrpc.objects.static import MISSING, find, is_class, own_attributes
+from nbrpc.objects.listing import find_quietly, keys_of, members_of
+from nbrpc.objects.static import find
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Error, Operation, Request
 
@@ -242,29 +243,16 @@ def leave(owner: Owner, job: Any) -> bool:
 
 
 def describe(owner: Owner, job: Any) -> ByValue:
-    """Give signature, docstring and source; runs nothing of the object."""
-    target = _find_quietly(owner, job.request)
-    found = document(target, owner.policy)
-    return ByValue({name: getattr(found, name) for name in found.__struct_fields__})
-
-
-def _find_quietly(owner: Owner, request: Request) -> Any:
-    """Give the target of a question about it, without running a getter on the way."""
-    target = find_object(owner, request)
-    for part in request.name.split(".") if request.name else ():
-        real = owner.policy.resolve(target, part, Right.READ)
-        own = own_attributes(target).get(real, MISSING)
-        if own is MISSING:
-            own = find(target if is_class(target) else type(target), real)
-        if own is MISSING:
-            raise AccessDenied(f"{type(target).__name__} has no {part!r}")
-        target = own if is_class(target) else _bind_function(own, target)
-    return target
-
-
-def _bind_function(value: Any, obj: Any) -> Any:
-    """Bind a plain function to its object; anything else (a property, a class) stays as it is."""
-    return value.__get__(obj) if type(value) is FunctionType else value
+    """Give signature, docstring, source and members, or the keys; runs no getter of the object."""
+    request: Request = job.request
+    policy = owner.policy
+    target = find_quietly(find_object(owner, request), request.name, policy)
+    args, _ = arguments(owner, request)
+    if args == ["keys"]:
+        return ByValue({"keys": keys_of(target, policy)})
+    found = document(target, policy)
+    described = {name: getattr(found, name) for name in found.__struct_fields__}
+    return ByValue({**described, "members": members_of(target, policy)})
 
 
 def root(owner: Owner, _job: Any) -> Any:

@@ -17,7 +17,8 @@ Nothing here does I/O of its own: proxies call the session they were given.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from types import MethodType
 from typing import Any, ClassVar, Protocol
 
@@ -28,7 +29,14 @@ from nbrpc.objects.text import printable
 from nbrpc.protocol.codec import Description, encode
 from nbrpc.protocol.messages import Operation
 
-__all__ = ["Member", "Proxy", "is_proxy", "proxy_class", "target_of"]
+__all__ = ["Member", "Proxy", "is_proxy", "proxy_class", "quiet", "target_of"]
+
+quiet: ContextVar[Callable[[Proxy, str], bool] | None] = ContextVar("quiet", default=None)
+"""While somebody only looks (Tab, ``?``): tells whether there is something at a path of a proxy.
+
+Nothing is read then. An attribute is a `Member` that stands for it, and a text says what a proxy is
+without asking.
+"""
 
 CONSTANT = frozenset({"method", "coroutine", "generator", "class", "module"})
 """Kinds of members that a path may run over without asking."""
@@ -124,6 +132,8 @@ class Proxy:
             return Member(self, name, kind)
         if kind == "event":
             return self._nbrpc_session_.remote_event(self, name)
+        if quiet.get() is not None:
+            return member_unread(self, name, kind)
         if name in ASKED_FOR_COPIES:
             found = copied_for(self, name, sys._getframe(1))  # noqa: SLF001 - who asks
             if found is not None:
@@ -147,6 +157,8 @@ class Proxy:
 
     def __dir__(self) -> list[str]:
         names = set(self._nbrpc_description_.members)
+        if quiet.get() is not None:
+            return sorted(names)
         try:
             own = self._nbrpc_session_.request(Operation.NAMES, self._nbrpc_oid_, "")
             names.update(name for name in own if type(name) is str)
@@ -158,6 +170,8 @@ class Proxy:
         return ask_text(self, Operation.REPR, "")
 
     def __str__(self) -> str:
+        if quiet.get() is not None:
+            return unread_text(self)
         try:
             return str(self._nbrpc_session_.request(Operation.STR, self._nbrpc_oid_, ""))
         except ConnectionLost:
@@ -195,6 +209,17 @@ class Proxy:
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
         return {"text/plain": repr(self)}
+
+    def _ipython_key_completions_(self) -> list[Any]:
+        if "__getitem__" not in self._nbrpc_description_.specials:
+            return []
+        try:
+            found = self._nbrpc_session_.request(
+                Operation.DESCRIBE, self._nbrpc_oid_, "", ("keys",)
+            )
+        except NbrpcError:
+            return []
+        return list(found.get("keys", ()))
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
@@ -238,6 +263,8 @@ class Member:
                 raise AttributeError(
                     f"a method of {owner.name!r} has no attribute {name!r}", name=name, obj=self
                 )
+        if quiet.get() is not None and self._nbrpc_resolved_ is None:
+            return member_unread(self._nbrpc_owner_, f"{self._nbrpc_path_}.{name}")
         return getattr(resolve(self), name)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -247,6 +274,8 @@ class Member:
         delattr(resolve(self), name)
 
     def __dir__(self) -> list[str]:
+        if quiet.get() is not None and self._nbrpc_resolved_ is None:
+            return []
         return dir(resolve(self))
 
     def __repr__(self) -> str:
@@ -254,6 +283,8 @@ class Member:
 
     def __str__(self) -> str:
         owner = self._nbrpc_owner_
+        if quiet.get() is not None:
+            return unread_text(owner, self._nbrpc_path_)
         session = owner._nbrpc_session_
         return str(session.request(Operation.STR, owner._nbrpc_oid_, self._nbrpc_path_))
 
@@ -343,13 +374,42 @@ def resolve(obj: Any) -> Any:
 
 def document_of(proxy: Proxy, path: str) -> str | None:
     """Give the remote docstring, whole."""
+    if quiet.get() is not None:
+        return None
     described = proxy._nbrpc_session_.request(Operation.DESCRIBE, proxy._nbrpc_oid_, path)
     document = described["doc"]
     return document if type(document) is str else None
 
 
+def member_unread(proxy: Proxy, path: str, kind: str | None = None) -> Member:
+    """Give what stands for an attribute that is not to be read.
+
+    Raises
+    ------
+    AttributeError
+        There is none, as far as can be told without reading.
+    """
+    known = quiet.get()
+    name = path.rpartition(".")[2]
+    if kind is None and (known is None or name[:2] == "__" or not known(proxy, path)):
+        raise AttributeError(f"{path!r} cannot be seen without being read", name=name, obj=proxy)
+    return Member(proxy, path, kind or "data")
+
+
+def unread_text(proxy: Proxy, path: str = "") -> str:
+    """Say what a proxy stands for, without asking."""
+    if getattr(proxy._nbrpc_session_, "closed", False):
+        return lost_text(proxy)
+    description = proxy._nbrpc_description_
+    of = f"{path} of " if path else ""
+    name = f"{description.module}.{description.name}"
+    return printable(f"<proxy of {of}{name} at {proxy._nbrpc_session_.name}>")
+
+
 def ask_text(proxy: Proxy, op: Operation, path: str) -> str:
     """Give the remote repr, free of control sequences; when the peer is gone, a text says so."""
+    if quiet.get() is not None:
+        return unread_text(proxy, path)
     try:
         text = proxy._nbrpc_session_.request(op, proxy._nbrpc_oid_, path)
     except ConnectionLost:

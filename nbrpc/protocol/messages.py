@@ -86,7 +86,7 @@ class Operation(enum.IntEnum):
     """Subscribe to the event ``name``; ``args`` are channel, policy, maxsize."""
     UNSUBSCRIBE = 15
     DESCRIBE = 16
-    """The documentation of the object, or of the attribute at ``name``."""
+    """Documentation and members of the object, or of the attribute at ``name``; or its keys."""
     NAMES = 17
     """The names of the attributes of the instance, without running anything."""
     DISPLAY = 18

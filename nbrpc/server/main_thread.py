@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from nbrpc.errors import CallCancelled
@@ -14,6 +14,14 @@ from nbrpc.session import interrupts
 from nbrpc.session.job import UNANSWERED, Cancelled, RequestJob
 
 __all__ = ["MainThread"]
+
+
+TICK = 0.2
+"""Seconds of one wait for a cell."""
+
+FIRST_RETRY = 0.02
+LAST_RETRY = 3.0
+"""Seconds after which a signal is sent again, doubled each time: 20 ms to 2.6 s."""
 
 
 class MainThread:
@@ -56,6 +64,10 @@ class MainThread:
             The operator pressed Ctrl-C.
         """
         self._active = True
+        # A shell that starts programs in the background of a script has them ignore SIGINT.
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        if ignored:
+            signal.signal(signal.SIGINT, self._strike)
         interrupts.install()
         try:
             while True:
@@ -69,10 +81,21 @@ class MainThread:
                     self._struck = False
         finally:
             self._active = False
+            if ignored:
+                interrupts.uninstall()
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _strike(self, _number: int, _frame: object) -> None:
+        """Interrupt a cell that is cancelled; Ctrl-C in the terminal goes on being ignored."""
+        if self._struck:
+            raise KeyboardInterrupt
 
     def _serve_one(self) -> bool:
-        # In ticks: Windows cannot interrupt a wait for ever.
-        work = self._work.get()
+        # In ticks: a signal that arrives just before the wait begins is seen only after it.
+        try:
+            work = self._work.get(timeout=TICK)
+        except Empty:
+            return True
         if work is None:
             return False
         job, function, context = work
@@ -114,11 +137,31 @@ class MainThread:
 
     def _cancel(self, job: RequestJob) -> None:
         """Interrupt a cell if it is running; a queued one is answered when its turn comes."""
+        self._signal(job, interrupts.strikes, FIRST_RETRY)
+
+    def _signal(self, job: RequestJob, strikes: int, delay: float) -> None:
+        """Send the signal, and again until it has struck.
+
+        One that arrives just before a C call begins to sleep is seen only when that call ends.
+        """
         with self._lock:
-            if self._running is not job:
+            if self._running is not job or interrupts.strikes != strikes:
                 return
             self._struck = True
             if hasattr(signal, "pthread_kill"):
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             else:
                 signal.raise_signal(signal.SIGINT)
+        if delay < LAST_RETRY:
+            job.session.reactor.call_later(delay, _Again(self, job, strikes, 2 * delay))
+
+
+class _Again:
+    """Another try to strike the cell that runs."""
+
+    def __init__(self, main: MainThread, job: RequestJob, strikes: int, delay: float) -> None:
+        self._main = main
+        self._arguments = (job, strikes, delay)
+
+    def run(self) -> None:
+        self._main._signal(*self._arguments)  # noqa: SLF001 - its own helper

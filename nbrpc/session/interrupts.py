@@ -63,6 +63,12 @@ USER_FILES = (
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+strikes = 0
+"""Interrupts that were let through; by this a sender knows whether its signal has struck."""
+
+interruption: type[KeyboardInterrupt] = KeyboardInterrupt
+"""What an interrupt raises; a notebook's knows how to be shown."""
+
 _waits: set[CodeType] = set()
 _callers: set[CodeType] = set()
 _pending = False
@@ -110,7 +116,7 @@ def user_code_on_top(thread: int) -> bool:
 
 def handle(number: int, frame: FrameType | None) -> Any:
     """Handle SIGINT."""
-    global _pending  # noqa: PLW0603 - one main thread, one flag
+    global _pending, strikes  # noqa: PLW0603 - one main thread, one flag
     if not _may_strike(frame):
         delay = AGAIN_LATER if _pending else AGAIN
         _pending = True
@@ -121,9 +127,10 @@ def handle(number: int, frame: FrameType | None) -> Any:
         _thread.start_new_thread(_send_again, (delay, _settled))
         return None
     _settle()
+    strikes += 1
     if callable(_previous) and _previous is not signal.default_int_handler:
         return _previous(number, frame)
-    raise KeyboardInterrupt
+    raise interruption
 
 
 def handle_again(number: int, frame: FrameType | None) -> Any:
@@ -165,7 +172,7 @@ def check() -> None:
         if callable(_previous) and _previous is not signal.default_int_handler:
             _previous(signal.SIGINT, sys._getframe(1))
             return
-        raise KeyboardInterrupt
+        raise interruption
 
 
 def guarded() -> bool:

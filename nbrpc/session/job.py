@@ -92,7 +92,7 @@ class RequestJob:
         value: Any = None
         error: BaseException | None = None
         try:
-            if self._cancelled or self.deadline is not None:
+            if self._cancelled or self.deadline is not None or session.closed:
                 error = self._refusal()
             if error is None:
                 try:
@@ -123,6 +123,8 @@ class RequestJob:
         """Say why the request is not to be run at all, if there is a reason."""
         if self._cancelled:
             return CallCancelled("the call was cancelled before it ran")
+        if self.session.closed and not self.session.said_goodbye:
+            return CallCancelled("the caller is gone: what it had queued is not run")
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return CallTimeout("the deadline passed before the call ran")
         return None

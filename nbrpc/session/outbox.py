@@ -43,6 +43,7 @@ class Outbox:
         "_corked_size",
         "_drained",
         "_lost",
+        "_most",
         "_reactor",
         "_transport",
         "_want_write",
@@ -61,11 +62,13 @@ class Outbox:
         reactor: Reactor,
         lost: Callable[[ConnectionLost], None],
         want_write: Callable[[bool], None],
+        most: int,
     ) -> None:
         self._transport = transport
         self._reactor = reactor
         self._lost = lost
         self._want_write = want_write
+        self._most = most
         self.lock = allocate_lock()
         self.ready: deque[list[Piece]] = deque()
         self.bulk: deque[tuple[Iterator[list[Piece]], object]] = deque()
@@ -133,6 +136,13 @@ class Outbox:
     def _enqueue(self, pieces: list[Piece]) -> None:
         self.queued += sum(map(len, pieces))
         self.ready.append(pieces)
+        if self.queued > self._most:
+            self._lost(
+                ConnectionLost(
+                    f"the peer does not read: {self.queued:,} bytes wait for it, and the limit is "
+                    f"{self._most:,} (Limits.queued_bytes)"
+                )
+            )
 
     def _cork(self, pieces: list[Piece], *, lazy: bool) -> bool:
         """Keep a message for the end of the slice, if this thread runs one."""

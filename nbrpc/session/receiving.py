@@ -61,6 +61,9 @@ class Receiving:
     reading: LockType
     requests_served: int
     round_trip: float | None
+    said_goodbye: bool = False
+    """Whether the peer ended the link itself: then what it had asked for before is still done."""
+
     send_quietly: Callable[[Kind, tuple[Any, ...]], None]
     serving: dict[int, RequestJob]
     streams: dict[int, Any]
@@ -251,6 +254,7 @@ class Receiving:
             receive(message)
 
     def _on_goodbye(self, message: messages.Goodbye) -> None:
+        self.said_goodbye = True
         reason = message.reason[:500]
         raise ConnectionLost(
             f"{self.name} closed the connection" + (f": {reason}" if reason else "")

@@ -102,7 +102,9 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         self.guard = allocate_lock()
         self.reading = allocate_lock()
         self.boxing = Boxing(policy, limits, self.guard, self._make_proxy, self._home)
-        self.outbox = Outbox(transport, self.reactor, self.lose, self._want_write)
+        self.outbox = Outbox(
+            transport, self.reactor, self.lose, self._want_write, limits.queued_bytes
+        )
         self.pending: dict[int, Call] = {}
         self.serving: dict[int, RequestJob] = {}
         self.waiters: set[Call] = set()

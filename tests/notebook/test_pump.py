@@ -52,6 +52,7 @@ def test_functions_run_between_cells(pumped):
 RUNAWAY = """
 def runaway():
     ran.append("begun")
+    print("runs away", flush=True)
     try:
         time.sleep(60)
     finally:
@@ -63,8 +64,8 @@ loop.serve_soon(runaway)
 
 def test_stop_ends_a_callback_between_cells(pumped):
     """A callback that runs away while no cell runs is stopped, and the kernel goes on."""
-    pumped.ok(RUNAWAY)
-    time.sleep(0.5)
+    cell = pumped.ok(RUNAWAY)
+    pumped.read_until(lambda: "runs away" in cell.text())
     pumped.interrupt()
     begun = time.monotonic()
     assert pumped.ok("ran").value == "['begun', 'ended']"
@@ -75,7 +76,7 @@ def test_stop_ends_a_callback_between_cells(pumped):
 def test_stop_ends_a_callback_and_the_cell_that_awaits(pumped):
     """A callback that runs away under an awaiting cell is stopped, and the cell as well."""
     cell = pumped.start(RUNAWAY + "await asyncio.sleep(60)")
-    time.sleep(0.7)
+    pumped.read_until(lambda: "runs away" in cell.text())
     pumped.interrupt()
     pumped.finish(cell)
     assert cell.reply["ename"] == "CancelledError"
