@@ -1,4 +1,4 @@
-"""Tab and ``?`` on proxies, ``%whos``, and Tab in ``%%remote`` cells.
+"""Tab and ``?`` on proxies, ``%whos``, and both keys in ``%%remote`` cells.
 
 A matcher of ours runs before those of IPython and answers wherever the cursor stands behind
 something remote: names after a dot, keys in brackets, parameters in a call. So it makes no
@@ -18,7 +18,14 @@ from typing import Any, NamedTuple
 from IPython.core.completer import CompletionContext, SimpleCompletion
 
 from nbrpc.errors import NbrpcError
-from nbrpc.notebook.inspection import PATIENCE, Knowledge, describe_target, parameters_of
+from nbrpc.notebook.inspection import (
+    PATIENCE,
+    Knowledge,
+    asking,
+    describe_target,
+    parameters_of,
+)
+from nbrpc.notebook.tracebacks import clean
 from nbrpc.objects.proxy import Member, Proxy, is_proxy, target_of
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.connection import Connection, Modules
@@ -92,6 +99,9 @@ class Completion:
         for name in INSPECTING:
             self._wrap(shell, name, self._quietly)
         self._wrap(shell.inspector, "info", self._informed)
+        kernel = getattr(shell, "kernel", None)
+        if kernel is not None:
+            self._wrap(kernel, "do_inspect", self._inspecting_remotely)
         self._replace_whos()
 
     def close(self) -> None:
@@ -238,34 +248,45 @@ class Completion:
             and item.name.startswith(word[0])
             and not re.search(rf"(?<!\w){item.name}\s*=(?!=)", arguments)
         ]
-        if not offered:
-            return answer([], "")
         names = self._shell.Completer.global_matches(word[0])
         return answer([*offered, *map(SimpleCompletion, names)], word[0])
 
     def _match_remotely(self, lines: list[str], text: str) -> dict[str, Any]:
-        connection = self._connection_of(lines[0].removeprefix("%%remote").strip())
-        if connection is None:
-            return answer([], "")
         source = "\n".join(lines[1:])
         cursor = len(text) - len(lines[0]) - 1
-        try:
-            found = connection.session.request(
-                Operation.COMPLETE, 0, "", (source, cursor), None, PATIENCE
-            )
-            start = int(found["cursor_start"])
-            kinds = found.get("types") or []
-            matches = [str(match) for match in found["matches"]]
-        except Exception:  # whatever the remote raises: a key that is pressed shows no traceback
+        found = self._ask_remotely(lines[0], Operation.COMPLETE, (source, cursor))
+        matches, start = found.get("matches"), found.get("cursor_start")
+        if not isinstance(matches, list) or not isinstance(start, int):
             return answer([], "")
-        kinds = [*map(str, kinds), *[""] * len(matches)]
-        return answer(
-            (
-                SimpleCompletion(match, type=kind)
-                for match, kind in zip(matches, kinds, strict=False)
-            ),
-            source[start:cursor],
-        )
+        # What a key inserts into a cell is text that its user can see.
+        seen = [text for text in matches if isinstance(text, str) and text.isprintable()]
+        return answer(map(SimpleCompletion, seen), source[start:cursor])
+
+    def _inspecting_remotely(self, original: Any) -> Any:
+        def do_inspect(code: str, cursor_pos: int, detail_level: int = 0, *rest: Any) -> Any:
+            line, _, source = code.partition("\n")
+            cursor = cursor_pos - len(line) - 1
+            if not line.startswith("%%remote") or cursor < 0:
+                return original(code, cursor_pos, detail_level, *rest)
+            question = (source, cursor, detail_level)
+            found = self._ask_remotely(line, Operation.INSPECT, question)
+            text = found.get("data", {}).get("text/plain")
+            data = {"text/plain": clean(text)} if isinstance(text, str) else {}
+            return {"status": "ok", "found": bool(data), "data": data, "metadata": {}}
+
+        return do_inspect
+
+    def _ask_remotely(self, line: str, op: Operation, args: tuple[Any, ...]) -> dict[str, Any]:
+        """Ask the connection of a ``%%remote`` line; nothing when that fails."""
+        connection = self._connection_of(line.removeprefix("%%remote").strip())
+        if connection is None:
+            return {}
+        try:
+            with asking():
+                found = connection.session.request(op, 0, "", args, None, PATIENCE)
+        except Exception:  # whatever the remote raises: a key that is pressed shows no traceback
+            return {}
+        return found if isinstance(found, dict) else {}
 
     # -- looking up ------------------------------------------------------------------------------
 
@@ -292,9 +313,11 @@ class Completion:
             return Place(obj.proxy, f"{obj.path}.{name}" if obj.path else name)
         if isinstance(obj, Connection) and name == "root":
             is_new = vars(obj).get("_root") is None
-            if is_new and isinstance(obj.root, Proxy):
-                self._knowledge.suppose(obj.root)
-            return placed(obj.root)
+            with asking():
+                root = obj.root
+            if is_new and isinstance(root, Proxy):
+                self._knowledge.suppose(root)
+            return placed(root)
         if isinstance(obj, Modules):
             return placed(vars(obj)["_known"][name])
         value = inspect.getattr_static(obj, name)

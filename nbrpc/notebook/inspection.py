@@ -21,10 +21,10 @@ from nbrpc.objects.proxy import METHODS, Proxy, quiet, target_of, unread_text
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Operation
 
-__all__ = ["Knowledge", "describe_target", "parameters_of"]
+__all__ = ["PATIENCE", "Knowledge", "asking", "describe_target", "parameters_of"]
 
 MOST = 1_024
-"""Answers that are remembered for one class of proxies, or for the objects of one connection."""
+"""Answers that are remembered for one connection."""
 
 FRESH = 60.0
 """Seconds for which the answer about one object holds: it may get other attributes."""
@@ -37,7 +37,8 @@ class Knowledge:
     """What remotes have told about their objects."""
 
     def __init__(self) -> None:
-        # By the class of the proxy for what the remote class defines, else by session.
+        # By session, since a server may be started again with other code. Within, by the class of
+        # the proxy for what the remote class defines, else by object.
         self._known: WeakKeyDictionary[Any, OrderedDict[Any, Any]] = WeakKeyDictionary()
 
     @contextmanager
@@ -66,8 +67,8 @@ class Knowledge:
         description = proxy._nbrpc_description_
         of_class = description.kind == "instance" and path in description.members
         session: Any = proxy._nbrpc_session_
-        table = self._known.setdefault(type(proxy) if of_class else session, OrderedDict())
-        key = path if of_class else (proxy._nbrpc_oid_, path)
+        table = self._known.setdefault(session, OrderedDict())
+        key = (type(proxy) if of_class else proxy._nbrpc_oid_, path)
         entry = table.get(key)
         if entry is not None and (of_class or time.monotonic() - entry[0] < FRESH):
             return entry[1]  # type: ignore[no-any-return]
@@ -78,7 +79,7 @@ class Knowledge:
         except (NbrpcError, AttributeError, TypeError):
             answer = None
         if answer is not None and of_class and description.members[path] in METHODS:
-            document_function(getattr(type(proxy), path, None), answer)
+            document_function(getattr(getattr(proxy, path, None), "__func__", None), answer)
         self._remember(table, key, answer)
         return answer
 
@@ -130,8 +131,19 @@ class Knowledge:
 
 def ask(session: Any, oid: int, path: str, *what: str) -> dict[str, Any]:
     """Ask for what one request tells about an object."""
-    answer = session.request(Operation.DESCRIBE, oid, path, what, None, PATIENCE)
+    with asking():
+        answer = session.request(Operation.DESCRIBE, oid, path, what, None, PATIENCE)
     return answer if type(answer) is dict else {}
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Let proxies be as ever while we wait: what is served meanwhile is code of the user."""
+    token = quiet.set(None)
+    try:
+        yield
+    finally:
+        quiet.reset(token)
 
 
 def describe_target(knowledge: Knowledge, obj: Any, name: str, *, source: bool) -> dict[str, Any]:
@@ -172,11 +184,11 @@ def describe_target(knowledge: Knowledge, obj: Any, name: str, *, source: bool) 
     file, line = text_of(answer, "file"), answer.get("line")
     if file:
         at = f":{line}" if type(line) is int else ""
-        found["file"] = f"{file}{at} (at {session.name})"
+        found["file"] = printable(f"{file}{at} (at {session.name})")
     if source:
         found["source"] = text_of(answer, "source")
     kind = text_of(answer, "type_name") if path else None
-    found["type_name"] = kind or f"{description.name} (remote)"
+    found["type_name"] = kind or printable(f"{description.name} (remote)")
     found["isclass"] = is_class
     return found
 
