@@ -18,7 +18,7 @@ import nbrpc
 from nbrpc.app import main
 from nbrpc.demo import Bench
 from tests.notebook.kernels import Kernel
-from tests.support import eventually, start_server
+from tests.support import start_server
 
 SOON = 2.0
 """Seconds within which a mistake is told, on a machine that does other things as well."""
@@ -282,18 +282,16 @@ def test_tracebacks_have_no_frames_of_ours(kernel, source, last):
         "res = nbrpc.async_(dev.scan)(10_000); res.wait()",
         "res = nbrpc.async_(dev.scan)(10_000); await res",
         "res = nbrpc.async_(dev.scan)(10_000); await asyncio.gather(res)",
-        "async for item in dev.alarm.stream(): pass",
+        "async for item in dev.alarm: pass",
         "%%remote\nimport time; time.sleep(60)",
     ],
 )
 def test_stop_is_shown_as_such(kernel, source):
     """A cell that waits ends in KeyboardInterrupt with the user's frames alone, soon."""
-    cell = kernel.start("print('begun', flush=True)\n" + source if source[0] != "%" else source)
-    if source[0] == "%":
-        eventually(lambda: kernel.read() or cell.outputs or True)
-        kernel.settle(0.5)
-    else:
-        kernel.read_until(lambda: "begun" in cell.text())
+    begin = "print('begun', flush=True)\n"
+    magic, _, rest = source.partition("\n")
+    cell = kernel.start(f"{magic}\n{begin}{rest}" if rest else f"{begin}{source}")
+    kernel.read_until(lambda: "begun" in cell.text())
     kernel.interrupt()
     begun = time.monotonic()
     kernel.finish(cell)

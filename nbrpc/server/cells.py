@@ -7,18 +7,23 @@ from __future__ import annotations
 import __future__
 
 import ast
+import importlib
 import inspect
 import io
 import linecache
+import re
 import sys
 import tokenize
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-__all__ = ["CellRunner", "NamespaceModule", "main_module", "traceback_from"]
+__all__ = ["CellRunner", "NamespaceModule", "import_customary", "main_module", "traceback_from"]
+
+CUSTOMARY = {"np": "numpy", "pd": "pandas", "plt": "matplotlib.pyplot"}
+"""Names under which everybody knows these libraries."""
 
 REMEMBERED = 500
 """Cells whose source tracebacks and ``inspect.getsource`` still find; a notebook has fewer."""
@@ -231,3 +236,16 @@ def _future_imports(tree: ast.Module) -> int:
                 if alias.name in FEATURES:  # other names fail when the cell is compiled
                     flags |= FEATURES[alias.name].compiler_flag
     return flags
+
+
+def import_customary(source: str, namespace: dict[str, Any]) -> None:
+    """Import numpy, pandas and pyplot under their customary names where a cell uses them unbound.
+
+    A notebook has imported them in its own kernel long ago, and a cell that moves to another
+    process should not fail for that. A name that is bound, or a library that is missing, is left
+    alone.
+    """
+    for name, module in CUSTOMARY.items():
+        if name not in namespace and re.search(rf"(?<![\w.]){name}\.", source):
+            with suppress(ImportError):
+                namespace[name] = importlib.import_module(module)

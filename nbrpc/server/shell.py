@@ -24,7 +24,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from nbrpc.server.cells import CellRunner, NamespaceModule, main_module, traceback_from
+from nbrpc.server.cells import (
+    CellRunner,
+    NamespaceModule,
+    import_customary,
+    main_module,
+    traceback_from,
+)
 from nbrpc.server.lookup import complete_name, document_name
 from nbrpc.server.output import Emit, Route, current_route, redirected
 
@@ -115,6 +121,7 @@ class Shell:
             with ExitStack() as stack:
                 stack.enter_context(redirected(route))
                 ipython = self._prepare()
+                import_customary(source, namespace)
                 stack.enter_context(main_module(namespace))
                 if ipython is not None:
                     stack.enter_context(_entered(ipython, namespace))

@@ -13,12 +13,14 @@ from nbrpc.objects.failures import exception_of, failure_of
 from nbrpc.objects.operations import OPERATIONS
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import encode
+from nbrpc.protocol.frames import HEADER
 from nbrpc.protocol.messages import Kind
 from nbrpc.session.job import UNANSWERED, Cancelled
 
 if TYPE_CHECKING:
     from nbrpc.objects.access import Policy
     from nbrpc.session.job import RequestJob
+    from nbrpc.session.outbox import Outbox
     from nbrpc.session.reactor import Reactor
 
 __all__ = ["SESSION_OPERATIONS", "Answers"]
@@ -29,6 +31,9 @@ PLAIN = frozenset({int, float, bool, str, NoneType})
 """Types of results that are sent as they are."""
 
 GENERATORS = frozenset({GeneratorType, AsyncGeneratorType})
+
+SHORT = 4096
+"""Bytes of the longest plain result that is sent the short way."""
 
 REPLY = int(Kind.REPLY)
 
@@ -48,6 +53,7 @@ class Answers:
     lose: Callable[[BaseException], None]
     operations: dict[int, Callable[[Any, Any], Any]] = SESSION_OPERATIONS
     closed: bool
+    outbox: Outbox
     reactor: Reactor
     socket: Any
     send_quickly: Callable[[Any, int, bytes], bool]
@@ -59,17 +65,19 @@ class Answers:
         seq = job.request.seq
         kind = type(value)
         socket = self.socket
-        if kind in PLAIN and socket is not None and not (job.ordered or self.reactor.corker):
+        if kind in PLAIN and socket is not None and not job.ordered:
             try:
                 body = encode((seq, value))
             except (OverflowError, UnicodeEncodeError):
                 body = b""
-            if body:
+            if body and len(body) <= SHORT:
                 # Gone before the reply is out: the peer may use the number of a request again.
                 answered = self.serving.pop(seq, None)
-                if answered is None or self.send_quickly(socket, REPLY, body):
+                if answered is None:
                     return
-                self.serving[seq] = answered
+                if self.reactor.corker or not self.send_quickly(socket, REPLY, body):
+                    self.outbox.write([HEADER.pack(len(body), REPLY, 0, 0) + body])
+                return
         try:
             if kind is int or kind is bool or value is None or kind is float:
                 draft = None

@@ -74,6 +74,8 @@ def _start(
         return result
     # What the request refers to lives until it is answered: a release must not overtake it.
     result.keep = (function, args, kwargs)
+    if not kwargs and timeout is None and session.start_quickly(result, target[1], target[2], args):
+        return result
     try:
         session.send_request(
             result, Operation.CALL, target[1], target[2], args, kwargs or None, timeout

@@ -50,6 +50,7 @@ SHORT = 4096
 
 READ_SIZE = 64 * 1024
 
+CALL = int(messages.Operation.CALL)
 REQUEST, REPLY = int(Kind.REQUEST), int(Kind.REPLY)
 decode_request = decoder(messages.Request).decode
 decode_reply = decoder(messages.Reply).decode
@@ -148,6 +149,29 @@ class Quick:
         if call is None:
             return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
         return self.finish(call)
+
+    def start_quickly(self, call: Call, oid: int, name: str, args: tuple[Any, ...]) -> bool:
+        """Send the request of an asynchronous call; False when it must take the long way."""
+        socket = self.socket
+        imports = self.boxing.imports
+        if (
+            socket is None
+            or not PLAIN.issuperset(map(type, args))
+            or current_job.get() is not None
+            or imports.dead
+            or imports.owed
+        ):
+            return False
+        try:
+            body = encode((call.seq, CALL, oid, name, args))
+        except (OverflowError, UnicodeEncodeError):
+            return False
+        self.pending[call.seq] = call
+        if self.closed or not self.send_quickly(socket, REQUEST, body):
+            self.pending.pop(call.seq, None)
+            return False
+        self.requests_sent += 1
+        return True
 
     def _new_call(self) -> Call:
         call = Call(self, 0)  # type: ignore[arg-type]

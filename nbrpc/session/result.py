@@ -18,6 +18,7 @@ from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box
 from nbrpc.session.call import Call, current_job
 from nbrpc.session.reactor import reactor
+from nbrpc.session.result_jobs import Callback, Unread
 from nbrpc.session.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = ["AsyncResult", "Progress"]
 log = logging.getLogger("nbrpc.session")
 
 _unboxing = threading.RLock()
-"""Held while one result is taken apart, so that two threads do not do it twice."""
+"""Held while one result is taken apart or listened to, so that two threads do not do it twice."""
 
 
 def _after_fork() -> None:
@@ -65,8 +66,6 @@ class AsyncResult(Call):
     ----------
     target : str
         Where, for people.
-    outputs : collections.deque
-        What a remote cell printed or displayed and nobody has shown yet: pairs of kind and content.
 
     Notes
     -----
@@ -74,24 +73,36 @@ class AsyncResult(Call):
     connection's dispatcher (a result that is ready already) at once.
     """
 
+    # Defaults of the class: most results of a burst of calls never change them.
+    keep: Any = None
+    """What must live until the request is answered."""
+    progress: Progress | None = None
+    _ended: float | None = None
+    _deadline: float | None = None
+    _state: str | None = None
+    _cancel_requested: bool = False
+    _callbacks: tuple[tuple[Callable[[AsyncResult], Any], Any], ...] = ()
+    _observers: tuple[Callable[[AsyncResult], Any], ...] = ()
+    _outputs: deque[tuple[str, Any]] | None = None
+    _unboxed: bool = False
+    _value: Any = None
+    _error: BaseException | None = None
+
     def __init__(self, session: Session, seq: int, call: Any = "", target: str = "") -> None:
-        super().__init__(session, seq)
+        self.session = session
+        self.seq = seq
         self._call = call
         self.target = target
-        self.keep: Any = None
-        """What must live until the request is answered."""
-        self.outputs: deque[tuple[str, Any]] = deque()
-        self.progress: Progress | None = None
         self.started = time.monotonic()
-        self._ended: float | None = None
-        self._deadline: float | None = None
-        self._state: str | None = None
-        self._cancel_requested = False
-        self._callbacks: list[tuple[Callable[[AsyncResult], Any], Any]] = []
-        self._observers: list[Callable[[AsyncResult], Any]] = []
-        self._unboxed = False
-        self._value: Any = None
-        self._error: BaseException | None = None
+
+    @property
+    def outputs(self) -> deque[tuple[str, Any]]:
+        """What a remote cell printed or displayed and nobody has shown yet: kinds and contents."""
+        if self._outputs is None:
+            with _unboxing:
+                if self._outputs is None:
+                    self._outputs = deque()
+        return self._outputs
 
     def __repr__(self) -> str:
         # The waiters of a cancelled call are free, whether or not the remote has confirmed.
@@ -209,7 +220,8 @@ class AsyncResult(Call):
         self.wait()
         self._unbox()
         if self._error is not None:
-            raise self._error
+            # Without the traceback of an earlier reader, which would grow with each.
+            raise self._error.with_traceback(None)
         return self._value
 
     def result(self, timeout: float | None = None) -> Any:
@@ -273,8 +285,8 @@ class AsyncResult(Call):
         """
         context = copy_context()
         context.run(current_job.set, None)  # it will run for no request of a peer
-        entry = (function, context)
-        self._callbacks.append(entry)
+        with _unboxing:
+            self._callbacks = (*self._callbacks, (function, context))
         if self.done:
             self._run_callbacks()
 
@@ -283,33 +295,32 @@ class AsyncResult(Call):
 
         It must be quick and must not block; set a flag, or hand over to a loop.
         """
-        self._observers.append(function)
+        with _unboxing:
+            self._observers = (*self._observers, function)
 
     def observe_end(self, function: Callable[[AsyncResult], Any]) -> None:
         """Like `observe`, but surely called if the end came just before."""
-        self._observers.append(function)
+        self.observe(function)
         if self.done:
             function(self)
 
     def unobserve(self, function: Callable[[AsyncResult], Any]) -> None:
         """Call it no longer."""
-        if function in self._observers:
-            self._observers.remove(function)
+        with _unboxing:
+            self._observers = tuple(known for known in self._observers if known != function)
 
     def _changed(self) -> None:
-        for function in list(self._observers):
+        for function in self._observers:
             try:
                 function(self)
             except Exception:
                 log.exception("an observer of a result failed")
 
     def _run_callbacks(self) -> None:
-        while self._callbacks:
-            try:
-                function, context = self._callbacks.pop(0)
-            except IndexError:
-                return
-            self.session.dispatcher.submit(_Callback(self, function, context))
+        with _unboxing:
+            callbacks, self._callbacks = self._callbacks, ()
+        for function, context in callbacks:
+            self.session.dispatcher.submit(Callback(self, function, context))
 
     def set_expiry(self, seconds: float | None) -> None:
         """Let the result expire when it has not come within so many seconds; None never."""
@@ -395,8 +406,10 @@ class AsyncResult(Call):
             self._ended = time.monotonic()
         self.keep = None
         self.done = True
-        self._changed()
-        self.wake()
+        if self._observers:
+            self._changed()
+        if self.lock is not None:
+            self.wake()
         if self._callbacks:
             self._run_callbacks()
 
@@ -425,6 +438,8 @@ class AsyncResult(Call):
             value = self.reply.value
             if isinstance(value, Box):
                 self.session.boxing.discard(value)
+        elif self._state == "error" and not self._unboxed and type(self.reply) is messages.Failure:
+            self.session.reactor.post(Unread(self.call, self.reply.error))
 
 
 class _Given(NamedTuple):
@@ -432,25 +447,6 @@ class _Given(NamedTuple):
 
     value: Any
     error: BaseException | None
-
-
-class _Callback:
-    """A callback of a result on its way to the dispatcher."""
-
-    __slots__ = ("context", "function", "result")
-
-    def __init__(
-        self, result: AsyncResult, function: Callable[[AsyncResult], Any], context: Any
-    ) -> None:
-        self.result = result
-        self.function = function
-        self.context = context
-
-    def run(self) -> None:
-        try:
-            self.context.copy().run(self.function, self.result)
-        except Exception:
-            log.exception("a callback of %r failed", self.result)
 
 
 class _Expiry:

@@ -624,3 +624,12 @@ def test_a_foreign_shell_is_left_alone():
 def test_one_shell_per_process():
     """`shared_shell` gives the same shell each time."""
     assert shared_shell() is shared_shell()
+
+
+def test_customary_names_are_imported_where_they_are_used(cells):
+    """Np is numpy in a cell that uses it unbound; a name of the user's own is left alone."""
+    cells.run("print(np.arange(3).sum())")
+    assert cells.text() == "3\n"
+    cells.namespace["pd"] = "mine"
+    cells.run("print(pd.upper())")
+    assert cells.text().endswith("MINE\n")

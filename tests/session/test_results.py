@@ -368,3 +368,34 @@ def test_results_of_a_lost_connection(linked, lab):
     with pytest.raises(nbrpc.ConnectionLost) as caught:
         _ = add(1, 2).value
     assert not caught.value.maybe_executed
+
+
+def test_an_error_that_nobody_read_is_logged(linked, caplog):
+    """A result that is dropped with an error says so in the log, once."""
+
+    class Broken(nbrpc.Service):
+        def exposed_fail(self):
+            raise ValueError("nobody looks")
+
+    conn = linked(Broken())
+    result = nbrpc.async_(conn.root.fail)()
+    result.wait()
+    del result
+    eventually(lambda: "nobody looks" in caplog.text)
+    assert "dropped unread" in caplog.text
+
+
+def test_reading_an_error_again_does_not_lengthen_its_traceback(linked):
+    """Every reader of a value sees the frames of its own attempt only."""
+
+    class Broken(nbrpc.Service):
+        def exposed_fail(self):
+            raise ValueError("again")
+
+    result = nbrpc.async_(linked(Broken()).root.fail)()
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(ValueError, match="again") as caught:
+            result.value  # noqa: B018 - reading it raises
+        lengths.add(len(caught.traceback))
+    assert len(lengths) == 1

@@ -1,0 +1,55 @@
+"""What is run for a result after its end: its callbacks, and a word about an error nobody read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nbrpc.protocol import messages
+
+if TYPE_CHECKING:
+    from nbrpc.session.result import AsyncResult
+
+__all__ = ["Callback", "Unread"]
+
+log = logging.getLogger("nbrpc.session")
+
+
+class Callback:
+    """A callback of a result on its way to the dispatcher."""
+
+    __slots__ = ("context", "function", "result")
+
+    def __init__(
+        self, result: AsyncResult, function: Callable[[AsyncResult], Any], context: Any
+    ) -> None:
+        self.result = result
+        self.function = function
+        self.context = context
+
+    def run(self) -> None:
+        """Call it; what it raises is logged."""
+        try:
+            self.context.copy().run(self.function, self.result)
+        except Exception:
+            log.exception("a callback of %r failed", self.result)
+
+
+class Unread:
+    """An error that nobody will see, since its result was dropped: it is logged."""
+
+    def __init__(self, call: str, error: messages.Error) -> None:
+        self._call = call
+        self._error = error
+
+    def run(self) -> None:
+        """Log it."""
+        error = self._error
+        log.error(
+            "%s failed and its result was dropped unread: %s: %s\n%s",
+            self._call,
+            error.type_name,
+            error.message,
+            error.text,
+        )
