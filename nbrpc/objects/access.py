@@ -149,6 +149,12 @@ class Policy:
         shape = self._shapes.get(id(type(obj))) or self._shape_of(obj)
         if shape.getter is MISSING:
             known = shape.reads.get(name) if type(name) is str else None
+            if known is None and shape.quick_dictionary is not None:
+                # What `resolve` finds of an attribute of the instance, without the calls.
+                borne = shape.borne.get(name) if type(name) is str else None
+                own = shape.quick_dictionary(obj) if borne is not None else None
+                if type(own) is dict and borne in own:
+                    known = borne
             value = getattr(obj, known or self.resolve(obj, name, READ))
         else:
             value = bind(shape.getter, obj)(_checked(name))

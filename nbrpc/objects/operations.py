@@ -114,7 +114,8 @@ def call(owner: Owner, job: Any) -> Any:
 def get(owner: Owner, job: Any) -> Any:
     """Read an attribute."""
     request: Request = job.request
-    target = find_object(owner, request)
+    entry = owner.boxing.exports.entries.get(request.oid)
+    target = find_object(owner, request) if entry is None else entry.obj
     name = request.name
     if "." in name:
         *parts, name = name.split(".")
