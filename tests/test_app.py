@@ -252,6 +252,8 @@ class TestServe:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_signals_end_it_cleanly(self, folder: Path, served, runtime_dir, number: int) -> None:
         """Exit code 0, and the connection file is gone."""
+        if signal.getsignal(number) is signal.SIG_IGN:  # these tests run under nohup
+            signal.signal(number, signal.SIG_DFL)
         server = served("bench_things:Counter", folder=folder)
         assert len(list(runtime_dir.glob("*.json"))) == 1
         server.process.send_signal(number)

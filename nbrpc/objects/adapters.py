@@ -9,14 +9,22 @@ from __future__ import annotations
 import math
 import re
 import sys
+from array import array
 from collections.abc import Callable
 from typing import Any
 
 from nbrpc.errors import NotSendable, RemoteProtocolError
 from nbrpc.objects import arrow
-from nbrpc.protocol.codec import Array, Table
+from nbrpc.protocol.codec import Array, Packed, Table
 
-__all__ = ["box_array", "box_scalar", "box_table", "unbox_array", "unbox_table"]
+__all__ = [
+    "box_array",
+    "box_scalar",
+    "box_table",
+    "pack_numbers",
+    "unbox_array",
+    "unbox_table",
+]
 
 DTYPE = re.compile(r"[<>|=][biufcSUMm?]\d{1,9}(\[\w{1,20}\])?")
 """What `numpy.dtype.str` gives for dtypes whose elements are plain bytes."""
@@ -185,3 +193,15 @@ def _import(module: str, what: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise NotSendable(f"{what} needs {module}, which is not installed here: {error}") from None
+
+
+def pack_numbers(obj: list[Any], kinds: set[type], attach: Callable[[Any], int]) -> Packed | None:
+    """Pack a long list of floats or of 64-bit ints into one buffer; None where that is not it."""
+    if kinds == {float}:
+        return Packed("d", attach(array("d", obj)))
+    if kinds == {int}:
+        try:
+            return Packed("q", attach(array("q", obj)))
+        except OverflowError:
+            return None
+    return None

@@ -10,7 +10,6 @@ Nothing here blocks or calls user code, save for the adapters' libraries in the 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from io import BytesIO
@@ -204,7 +203,7 @@ class Boxing:
         draft.count(len(obj))
         kinds = set(map(type, obj))
         if len(obj) >= PACK_FROM and type(obj) is list and len(kinds) == 1:
-            packed = _pack(obj, kinds, draft)
+            packed = adapters.pack_numbers(obj, kinds, draft.attach)
             if packed is not None:
                 return packed
         box = codec.List if type(obj) is list else codec.Tuple
@@ -336,6 +335,32 @@ class Boxing:
                 self.imports.add(ref.oid, proxy)
         return proxy
 
+    def learn(self, values: Iterable[Any], depth: int = 0) -> None:
+        """Note the descriptions in values that have just been received.
+
+        A description comes with the first reference to its class only, and messages are unboxed by
+        whoever waits for them, in any order: so it is noted by the thread that reads, which sees
+        them in the order in which they were sent. Copies hold no references and are not looked at.
+
+        Raises
+        ------
+        RemoteProtocolError
+            There are too many, or they stand too deep.
+        """
+        if depth > self.limits.depth + 2:
+            raise RemoteProtocolError("a value is nested too deeply")
+        for value in values:
+            kind = type(value)
+            if kind is codec.Ref:
+                if not self._remember(value):
+                    raise RemoteProtocolError("the peer described too many classes")
+            elif kind is codec.Tuple:
+                self.learn(value.items, depth + 1)
+            elif kind is codec.Registered:
+                self.learn(value.fields, depth + 1)
+            elif kind is codec.Slice:
+                self.learn((value.start, value.stop, value.step), depth + 1)
+
     def _remember(self, ref: codec.Ref) -> bool:
         """Keep the description that came with a reference; whether there was room for it."""
         if ref.description is None:
@@ -413,18 +438,6 @@ def _step(boxing: Boxing, item: object, draft: Draft, depth: int, step: str) -> 
 
 AS_THEY_ARE = frozenset({NoneType, bool, float})
 DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
-
-
-def _pack(obj: list[Any], kinds: set[type], draft: Draft) -> codec.Packed | None:
-    """Pack a long list of floats or of 64-bit ints into one buffer."""
-    if kinds == {float}:
-        return codec.Packed("d", draft.attach(array("d", obj)))
-    if kinds == {int}:
-        try:
-            return codec.Packed("q", draft.attach(array("q", obj)))
-        except OverflowError:
-            return None
-    return None
 
 
 def _write_int(_boxing: Boxing, obj: Any, _draft: Draft) -> Value:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from nbrpc.errors import ConnectionLost, NbrpcError, RemoteProtocolError
 from nbrpc.objects.refs import pairs
 from nbrpc.protocol import messages
+from nbrpc.protocol.codec import Box
 from nbrpc.protocol.messages import Kind
-from nbrpc.session.answers import SESSION_OPERATIONS, Answers
+from nbrpc.session.answers import PLAIN, SESSION_OPERATIONS, Answers
 from nbrpc.session.call import Call
 from nbrpc.session.dispatch import home_of
 from nbrpc.session.heartbeats import Heartbeats
@@ -134,6 +135,8 @@ class Receiving:
     # ---- messages
 
     def _on_reply(self, message: Any) -> None:
+        if type(message) is messages.Reply and isinstance(message.value, Box):
+            self.boxing.learn((message.value,))
         call = self.pending.pop(message.seq, None)
         if call is None:
             self._late(message)
@@ -172,6 +175,10 @@ class Receiving:
             raise RemoteProtocolError(
                 f"the peer asks for operation {request.op}, which does not exist"
             )
+        if not PLAIN.issuperset(map(type, request.args)):
+            self.boxing.learn(request.args)
+        if request.kwargs:
+            self.boxing.learn(request.kwargs.values())
         job = serving[seq] = RequestJob(self, request)  # type: ignore[arg-type]
         self.requests_served += 1
         return job
@@ -219,6 +226,8 @@ class Receiving:
 
     def _on_event(self, message: messages.Event) -> None:
         self.events_received += 1
+        if not PLAIN.issuperset(map(type, message.args)):
+            self.boxing.learn(message.args)
         channel = self.channels.get(message.channel)
         if channel is not None:
             channel.receive(message)
@@ -245,6 +254,8 @@ class Receiving:
             call.on_output(message.kind, self.boxing.unbox(message.content, message.buffers))
 
     def _on_items(self, message: messages.Items) -> None:
+        if not PLAIN.issuperset(map(type, message.items)):
+            self.boxing.learn(message.items)
         call: Any = self.pending.get(message.seq)
         receive = getattr(call, "receive_items", None)
         if receive is None:

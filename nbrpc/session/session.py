@@ -374,7 +374,8 @@ class Session(Quick, Receiving, Heartbeats, Answers):
             )
             return
         self.outbox.write(pieces, lazy=lazy, ordered=ordered)
-        if draft.described:
+        if draft.described and not ordered:
+            # What is ordered may stand behind a large message, and later ones may overtake it.
             draft.sent()
 
     def send_quietly(self, kind: Kind, fields: tuple[Any, ...]) -> None:

@@ -598,3 +598,29 @@ def test_boxing_keeps_nothing_alive():
     del thing
     assert ref() is None
     assert len(one.boxing.exports) == 0
+
+
+def test_descriptions_are_learned_where_references_travel():
+    """The reading thread notes them in references, tuples, registered values and slices."""
+    here, there = two_ends()
+    draft = Draft(here.boxing)
+    one, two, three = (type(f"Class{n}", (), {})() for n in range(3))
+    boxed = [here.boxing.box(obj, draft) for obj in (one, (two,), slice(three))]
+    boxed.append(codec.Registered("any", [codec.Ref(99, 77, boxed[0].description)]))
+    there.boxing.learn(boxed)
+    assert sorted(there.boxing._descriptions) == [1, 2, 3, 77]
+
+
+def test_learning_has_the_limits_of_reading():
+    """Neither too many descriptions nor too deep tuples are followed."""
+    here, there = two_ends(Limits(exported=1))
+    draft = Draft(here.boxing)
+    first = here.boxing.box(type("One", (), {})(), draft)
+    second = codec.Ref(2, 2, first.description)
+    with pytest.raises(RemoteProtocolError, match="too many classes"):
+        there.boxing.learn([first, second])
+    deep = Tuple([])
+    for _ in range(Limits().depth + 5):
+        deep = Tuple([deep])
+    with pytest.raises(RemoteProtocolError, match="too deeply"):
+        there.boxing.learn([deep])

@@ -246,3 +246,32 @@ def test_batches_of_large_replies(linked):
     results = [text(10_000) for _ in range(300)]
     assert {len(value) for value in nbrpc.gather(results).result(20)} == {10_000}
     assert conn.session._strange == 0
+
+
+def test_many_threads_meet_a_class_at_once(linked):
+    """The description of a class is known to all, whoever takes its reply apart first."""
+
+    class Thing:
+        def exposed_number(self):
+            return 7
+
+    class Things(nbrpc.Service):
+        def exposed_make(self):
+            return Thing()
+
+    for _ in range(20):
+        conn = linked(Things())
+        gate = threading.Barrier(8)
+        numbers = []
+
+        def run(conn=conn, gate=gate, numbers=numbers):
+            gate.wait(10)
+            numbers.append(conn.root.make().number())
+
+        threads = [threading.Thread(target=run) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert numbers == [7] * 8
+        conn.close()
