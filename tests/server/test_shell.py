@@ -560,7 +560,6 @@ def test_question_mark(rich):
 
 def test_figures(rich):
     """Figures of matplotlib are displayed at the end of the cell, of a failing one too."""
-    pytest.importorskip("matplotlib")
     rich.run("import matplotlib.pyplot as plt\nplt.plot([1, 2, 3]);")
     (content,) = rich.of("display")
     assert "image/png" in content["data"]
