@@ -75,6 +75,28 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         Called once, from any thread, when the link has ended.
     """
 
+    closed: bool = False
+    lost_because: BaseException | None = None
+    root_object: Any = None
+    namespace: dict[str, Any] | None = None
+    """Where the peer's code runs; see `code.namespace_of`."""
+    shell: Any = None
+    cell_runner: Any = None
+    """Runs cells on the main thread of a server; None runs them where other requests run."""
+    owner: Any = None
+    """The Connection, on a server."""
+    requests_sent: int = 0
+    requests_served: int = 0
+    events_sent: int = 0
+    events_received: int = 0
+    bytes_received: int = 0
+    round_trip: float | None = None
+    _armed: bool = True
+    _writing: bool = False
+    _reads: int = 0
+    _reads_seen: int = 0
+    _strange: int = 0
+
     def __init__(
         self,
         transport: Transport,
@@ -114,35 +136,15 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         """Events that we send, by the channel number that the peer chose."""
         self.streams: dict[int, Any] = {}
         """Streams that we send, by the seq of their request."""
-        self.closed = False
-        self.lost_because: BaseException | None = None
-        self.root_object: Any = None
-        self.namespace: dict[str, Any] | None = None
-        """Where the peer's code runs; see `code.namespace_of`."""
-        self.shell: Any = None
-        self.cell_runner: Any = None
-        """Runs cells on the main thread of a server; None runs them where other requests run."""
-        self.requests_sent = 0
-        self.requests_served = 0
-        self.events_sent = 0
-        self.events_received = 0
-        self.bytes_received = 0
-        self.round_trip: float | None = None
         self.on_end = on_end
-        self.owner: Any = None
-        """The Connection, on a server."""
         self._seqs = itertools.count(1)
         self._classes: dict[int, type[proxies.Proxy]] = {}
         self._interest_lock = allocate_lock()
-        self._armed = True
-        self._writing = False
-        self._reads = self._reads_seen = 0
         self._heard = time.monotonic()
         self._last_tick = self._heard
         self._ping_sent = 0.0
         self._pings: dict[int, tuple[float, Call | None]] = {}
         self._room: deque[Any] = deque()
-        self._strange = 0
 
     def start(self) -> None:
         """Begin to read; what the peer sent with its handshake has been fed by then."""
