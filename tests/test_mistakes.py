@@ -18,7 +18,7 @@ import nbrpc
 from nbrpc.app import main
 from nbrpc.demo import Bench
 from tests.notebook.kernels import Kernel
-from tests.support import start_server
+from tests.support import eventually, start_server
 
 SOON = 2.0
 """Seconds within which a mistake is told, on a machine that does other things as well."""
@@ -50,8 +50,16 @@ def rpyc_server():
     """RPyC's own server."""
     pytest.importorskip("rpyc")
     with subprocess.Popen([sys.executable, "-c", RPYC_SERVER], stdout=subprocess.PIPE) as process:
-        yield int(process.stdout.readline())
+        port = int(process.stdout.readline())
+        eventually(lambda: listens(port))  # it says its port before it listens
+        yield port
         process.kill()
+
+
+def listens(port):
+    """Whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextlib.contextmanager

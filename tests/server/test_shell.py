@@ -201,7 +201,7 @@ def test_output_of_threads_of_a_cell(cells, capsys):
     assert sorted(cells.text().replace("\n", "")) == ["a", "b"]
     late.set()
     cells.namespace["thread"].join()
-    assert sorted(cells.text().split()) == ["a", "b"]
+    assert sorted(cells.text().replace("\n", "")) == ["a", "b"]
     assert capsys.readouterr().out == "too late\n"
 
 
