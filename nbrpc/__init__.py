@@ -118,7 +118,7 @@ HOMES: dict[str, str] = {
 )
 """Where each public name lives."""
 
-MODULES = frozenset({"classic", "errors"})
+MODULES = frozenset({"classic", "errors", "widgets"})
 """Submodules that are part of the public surface."""
 
 __all__ = [*sorted(HOMES), *sorted(MODULES), "__version__"]  # noqa: PLE0604 - made of literals

@@ -149,9 +149,11 @@ class TestStale:
         assert connection_file.find_by_id("ab12") is None
         assert not path.exists()
 
-    def test_a_process_id_used_again_is_not_believed(self) -> None:
+    def test_a_process_id_used_again_is_not_believed(
+        self, sleeper: subprocess.Popen[bytes]
+    ) -> None:
         """Another process under the same number does not keep the file alive."""
-        path = connection_file.write(info(pid=os.getppid()))
+        path = connection_file.write(info(pid=sleeper.pid))  # which began after this one
         assert connection_file.running() == []
         assert not path.exists()
 

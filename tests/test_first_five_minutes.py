@@ -10,11 +10,12 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 
 import pytest
-from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 from tests.notebook.kernels import ROOT, Kernel
@@ -122,24 +123,78 @@ class InstalledKernel(Kernel):
         self.strays = []
 
 
+def pip(python, *arguments):
+    """Install or remove something in the environment of a Python."""
+    command = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+    subprocess.run([*command, "--python", str(python), *arguments], check=True, timeout=280)
+
+
+def python_of(environment):
+    """The Python of a virtual environment."""
+    return environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+
+
+def left_in(environment):
+    """What has the package's name in an environment."""
+    return sorted(str(path) for path in environment.rglob("*nbrpc*"))
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
+def wheel(tmp_path_factory):
+    """The wheel of the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip(sys.executable, "wheel", "--no-deps", "-w", str(folder), str(ROOT))
+    (path,) = folder.glob("nbrpc-*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory, wheel):
     """A fresh environment with the wheel in it; give its Python."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv", with_pip=True)
-    python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-
-    def pip(python, *arguments):
-        command = [str(python), "-m", "pip", "-q", "--disable-pip-version-check", *arguments]
-        subprocess.run(command, check=True, timeout=280)
-
-    pip(sys.executable, "wheel", "--no-deps", "-w", str(folder), str(ROOT))
-    (wheel,) = folder.glob("nbrpc-*.whl")
+    python = python_of(folder / "venv")
     pip(python, "install", f"{wheel}[data]")
     yield python
     pip(python, "uninstall", "-y", "nbrpc")
-    left = [path for path in (folder / "venv").rglob("*") if "nbrpc" in path.name]
-    assert left == []
+    assert left_in(folder / "venv") == []
+
+
+@pytest.fixture(scope="module")
+def lightly_installed(tmp_path_factory, wheel):
+    """An environment with nothing but the wheel in it, and all else from the one that tests."""
+    folder = tmp_path_factory.mktemp("lightly") / "venv"
+    venv.create(folder)
+    python = python_of(folder)
+    paths = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})
+    Path(paths["purelib"], "others.pth").write_text(sysconfig.get_paths()["purelib"], "utf-8")
+    pip(python, "install", "--no-deps", str(wheel))
+    return python
+
+
+@pytest.fixture(scope="module")
+def kernel_that_came_along(lightly_installed, tmp_path_factory, environment):
+    """The kernel that the wheel brings."""
+    kernel = InstalledKernel(lightly_installed, tmp_path_factory.mktemp("came"), environment)
+    yield kernel
+    kernel.stop()
+
+
+def test_the_kernel_that_the_wheel_brings(lightly_installed, kernel_that_came_along):
+    """Jupyter finds it, it has the magics from the start, and uninstalling takes it away."""
+    folder = lightly_installed.parent.parent
+    specs = KernelSpecManager(kernel_dirs=[str(folder / "share/jupyter/kernels")])
+    specs.ensure_native_kernel = False
+    assert set(specs.get_all_specs()) == {"nbrpc"}
+    assert specs.get_kernel_spec("nbrpc").display_name == "Python 3 (nbrpc)"
+    kernel = kernel_that_came_along
+    assert str(folder) in kernel.ok("nbrpc.__file__").value
+    assert kernel.ok("%rpc_connections").shown[0]["text/plain"] == "no connections"
+    assert "%rpc_serve" in kernel.ok("%rpc_serve --help").text()
+    assert "unrecognized" in kernel.run("%%remote --nope\n1").text("stderr")
+    pip(lightly_installed, "uninstall", "-y", "nbrpc")
+    assert left_in(folder) == []
+    assert specs.get_all_specs() == {}
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ that proxies answer from their descriptions only (`Knowledge.looking`).
 from __future__ import annotations
 
 import ast
+import builtins
 import copy
 import inspect
+import keyword
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -18,6 +20,7 @@ from typing import Any, NamedTuple
 from IPython.core.completer import CompletionContext, SimpleCompletion
 
 from nbrpc.errors import NbrpcError
+from nbrpc.notebook.connections import Connections
 from nbrpc.notebook.inspection import (
     PATIENCE,
     Knowledge,
@@ -25,10 +28,12 @@ from nbrpc.notebook.inspection import (
     describe_target,
     parameters_of,
 )
-from nbrpc.notebook.tracebacks import clean
+from nbrpc.notebook.magic_completion import MagicCompletion
+from nbrpc.notebook.remote_cell import MAGIC
 from nbrpc.objects.proxy import Member, Proxy, is_proxy, target_of
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.connection import Connection, Modules
+from nbrpc.widgets.sanitize import clean
 
 __all__ = ["Completion"]
 
@@ -42,6 +47,9 @@ LITERAL = re.compile(
 )
 
 CALL = re.compile(r"[()\[\]{}]")
+
+EVALUATED = re.compile(r"\s*(?:[\w,\s]+=\s*)?%remote[ \t]+(.*)\Z")
+"""An expression that is evaluated on the current connection."""
 
 KINDS = {
     "method": "function",
@@ -76,11 +84,22 @@ class Completion:
         IPython's shell.
     connection_of
         Gives the connection of a ``%%remote`` line, or None.
+    connections
+        Those of the notebook.
+    served
+        Gives the names of what this kernel serves.
     """
 
-    def __init__(self, shell: Any, connection_of: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        shell: Any,
+        connection_of: Callable[[str], Any],
+        connections: Connections,
+        served: Callable[[], list[str]],
+    ) -> None:
         self._shell = shell
         self._connection_of = connection_of
+        self._magics = MagicCompletion(shell, connections, self._remote_names, served)
         self._knowledge = Knowledge()
         self._undo: list[Callable[[], None]] = []
         completer = shell.Completer
@@ -174,8 +193,14 @@ class Completion:
         lines = context.full_text.split("\n")
         before = lines[context.cursor_line][: context.cursor_position]
         text = "\n".join([*lines[: context.cursor_line], before])
-        if lines[0].startswith("%%remote") and context.cursor_line:
+        if lines[0].startswith(MAGIC) and context.cursor_line:
             return self._match_remotely(lines, text)
+        evaluated = EVALUATED.match(before)
+        if evaluated is not None:
+            return self._match_remotely(["", evaluated[1]], "\n" + evaluated[1])
+        offered = self._magics.match(before)
+        if offered is not None and offered[0]:
+            return answer(map(SimpleCompletion, offered[0]), offered[1])
         masked = LITERAL.sub(lambda match: " " * len(match[0]), text)
         in_string = "'" in masked or '"' in masked
         attribute = None if in_string else ATTRIBUTE.search(before)
@@ -262,11 +287,25 @@ class Completion:
         seen = [text for text in matches if isinstance(text, str) and text.isprintable()]
         return answer(map(SimpleCompletion, seen), source[start:cursor])
 
+    def _remote_names(self, targets: str, start: str) -> list[str]:
+        """Give the variables of a remote namespace that begin so."""
+        line = f"{MAGIC} {targets}"
+        found = self._ask_remotely(line, Operation.COMPLETE, (start, len(start))).get("matches")
+        names = {name for name in found if isinstance(name, str)} if isinstance(found, list) else ()
+        return sorted(
+            name
+            for name in names
+            if name.isidentifier()
+            and name.startswith(start)
+            and not keyword.iskeyword(name)
+            and not hasattr(builtins, name)
+        )
+
     def _inspecting_remotely(self, original: Any) -> Any:
         def do_inspect(code: str, cursor_pos: int, detail_level: int = 0, *rest: Any) -> Any:
             line, _, source = code.partition("\n")
             cursor = cursor_pos - len(line) - 1
-            if not line.startswith("%%remote") or cursor < 0:
+            if not line.startswith(MAGIC) or cursor < 0:
                 return original(code, cursor_pos, detail_level, *rest)
             question = (source, cursor, detail_level)
             found = self._ask_remotely(line, Operation.INSPECT, question)
@@ -278,7 +317,7 @@ class Completion:
 
     def _ask_remotely(self, line: str, op: Operation, args: tuple[Any, ...]) -> dict[str, Any]:
         """Ask the connection of a ``%%remote`` line; nothing when that fails."""
-        connection = self._connection_of(line.removeprefix("%%remote").strip())
+        connection = self._connection_of(line.removeprefix(MAGIC).strip())
         if connection is None:
             return {}
         try:

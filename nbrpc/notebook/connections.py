@@ -66,6 +66,10 @@ class Connections:
         what = f"no connection is called {name}" if name else "no connection is the current one"
         raise NoConnection(f"{what}: there are {known}; choose one with %rpc_use")
 
+    def name_of(self, session: Any) -> str:
+        """Give the name of the connection of a session; empty if it is none of these."""
+        return next((name for name, found in self if found.session is session), "")
+
     def several(self, names: str = "") -> dict[str, Any]:
         """Give the connections of a comma-separated list of names, or ``all`` of them.
 

@@ -13,14 +13,20 @@ from IPython.core.error import UsageError
 from nbrpc.notebook import tracebacks
 from nbrpc.notebook.completion import Completion
 from nbrpc.notebook.connections import Connections, NoConnection
-from nbrpc.notebook.display import ResultViews, connection_bundle, proxy_bundle
-from nbrpc.notebook.handlers import Handlers, current_cell
-from nbrpc.notebook.magics import RpcMagics, parsed
-from nbrpc.notebook.pump import CellLoop, KernelLoop, kernel_loop
+from nbrpc.notebook.display import ResultDisplays, connection_bundle, proxy_bundle
+from nbrpc.notebook.handlers import Handlers, current_run
+from nbrpc.notebook.lines import parsed, with_help
+from nbrpc.notebook.magics import RpcMagics
+from nbrpc.notebook.pump import CellLoop, KernelLoop, kernel_loop, must_be_told, running_cell
 from nbrpc.notebook.remote_cell import rewriter
+from nbrpc.notebook.remote_magics import RemoteMagics
+from nbrpc.notebook.results import Results
+from nbrpc.notebook.serving import Servers
+from nbrpc.notebook.view_magics import ViewMagics
 from nbrpc.objects.refs import Exports
 from nbrpc.session import dispatch, interrupts, subscriptions
 from nbrpc.session.dispatch import Dispatcher, Thread
+from nbrpc.widgets import live
 
 __all__ = ["Extension", "load_ipython_extension", "unload_ipython_extension"]
 
@@ -46,25 +52,34 @@ class Extension:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._loop: KernelLoop | None = None
-        self._dispatcher: Any = None
+        self._dispatcher: CellLoop | None = None
         self.connections = Connections(self._open)
-        self.views = ResultViews(shell, self.call_soon, self._call_later)
+        self.displays = ResultDisplays(shell)
+        self._results = Results()
         self.handlers = Handlers(shell, self._call_later)
-        self._magics = RpcMagics(shell, self)
-        shell.register_magics(self._magics)
-        self._completion = Completion(shell, self._connection_of)
+        self.servers = Servers(shell, self._make_dispatcher)
+        self.settings = RpcMagics(shell, self)
+        self._remote = RemoteMagics(shell, self)
+        self._magics: list[Any] = [self.settings, self._remote, ViewMagics(shell, self._results)]
+        shell.register_magics(*self._magics)
+        self._completion = Completion(
+            shell,
+            self._connection_of,
+            self.connections,
+            lambda: [server.name for server in self.servers],
+        )
         # For async_ and watch, which the first cells use as often as the magics.
         shell.user_ns.setdefault("nbrpc", sys.modules["nbrpc"])
-        call = f'get_ipython().magics_manager.registry["{RpcMagics.__name__}"].remote_cell_async'
+        call = f'get_ipython().magics_manager.registry["{RemoteMagics.__name__}"].remote_cell_async'
         self._in_cell = False
         self._rewrite = rewriter(call, self._may_await)
         # After IPython's own, which remove empty lines, indentation and prompts above it.
-        shell.input_transformer_manager.cleanup_transforms.append(self._rewrite)
+        shell.input_transformer_manager.cleanup_transforms += [with_help, self._rewrite]
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         self._formatters = self._register_formatters()
         tracebacks.install(shell)
-        subscriptions.cell_name = lambda: current_cell(shell) or None
+        live.current_cell = subscriptions.current_run = lambda: current_run(shell)
         subscriptions.error_shower = self.handlers.shower
         dispatch.default = self._make_dispatcher
         Exports.remembers_context = True
@@ -77,8 +92,14 @@ class Extension:
             self._loop = loop = kernel_loop(self._shell)
             if loop is not None:
                 loop.wake_on_signals()
-                thread = threading.main_thread().ident or 0
-                self._dispatcher = CellLoop(loop.serve_soon, loop.serve_later, thread)
+                self._dispatcher = CellLoop(loop, threading.main_thread().ident or 0, self._shell)
+                self.set_pace()
+
+    def set_pace(self) -> None:
+        """Give the loop the slices and rests that are configured."""
+        if self._dispatcher is not None:
+            self._dispatcher.SLICE = self.settings.pump_slice / 1000
+            self._dispatcher.REST = self.settings.pump_rest / 1000
 
     def call_soon(self, function: Callable[[], None]) -> None:
         """Run a function on the kernel's loop, from any thread; at once where there is no loop."""
@@ -104,13 +125,16 @@ class Extension:
         return has_kernel and bool(self._shell.autoawait) and not self._in_cell
 
     def _before_cell(self, _: Any) -> None:
-        self._in_cell = True
+        self._in_cell = self.displays.in_cell = True
         self.start()
+        if must_be_told(self._shell):
+            running_cell.set(self._shell.get_parent())
         interrupts.install()  # a kernel sets its own handler for every cell
 
     def _after_cell(self, _: Any) -> None:
         self._in_cell = False
-        self.views.settle()
+        self.displays.settle()
+        self.displays.in_cell = False
 
     def _register_formatters(self) -> list[tuple[Any, type]]:
         from nbrpc.client import Connection
@@ -127,7 +151,7 @@ class Extension:
         if (
             getattr(self._shell, "kernel", None) is not None
         ):  # a terminal cannot change what it shows
-            wanted.append((displays, AsyncResult, self.views.show))
+            wanted.append((displays, AsyncResult, self.displays.show))
         for where, kind, function in wanted:
             where.for_type(kind, function)
         return [(where, kind) for where, kind, _ in wanted]
@@ -135,7 +159,7 @@ class Extension:
     def _connection_of(self, line: str) -> Any:
         """Give the connection on which a ``%%remote`` line would run; the first of several."""
         try:
-            arguments = parsed(self._magics.remote_cell, line)
+            arguments = parsed(self._remote.remote_cell, line)
             chosen = self.connections.several(arguments.several or arguments.targets)
         except (UsageError, NoConnection):
             return None
@@ -158,21 +182,30 @@ class Extension:
         shell = self._shell
         self._completion.close()
         self.handlers.close()
+        self.servers.close()
         self.connections.close()
-        self.views.close()
+        self.displays.close()
+        self._results.close()
         tracebacks.uninstall(shell)
-        subscriptions.cell_name = subscriptions.error_shower = None
+        live.current_cell = subscriptions.current_run = subscriptions.error_shower = None
         dispatch.default = dispatch.Queue
         Exports.remembers_context = False
         for formatter, kind in self._formatters:
             formatter.pop(kind, None)
         shell.events.unregister("pre_run_cell", self._before_cell)
         shell.events.unregister("post_run_cell", self._after_cell)
-        shell.input_transformer_manager.cleanup_transforms.remove(self._rewrite)
-        manager = shell.magics_manager
-        for way, functions in self._magics.magics.items():
-            for name in functions:
-                manager.magics[way].pop(name, None)
-        manager.registry.pop(RpcMagics.__name__, None)
+        for transform in (with_help, self._rewrite):
+            shell.input_transformer_manager.cleanup_transforms.remove(transform)
+        for magics in self._magics:
+            self._unregister(magics)
+        interrupts.uninstall()
         if self._loop is not None:
             self._loop.close()
+
+    def _unregister(self, magics: Any) -> None:
+        manager = self._shell.magics_manager
+        for way, functions in magics.magics.items():
+            for name in functions:
+                manager.magics[way].pop(name, None)
+        manager.registry.pop(type(magics).__name__, None)
+        self._shell.configurables.remove(magics)

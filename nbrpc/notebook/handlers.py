@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 
 from nbrpc.notebook.tracebacks import without_package
 
-__all__ = ["Handlers"]
+__all__ = ["Handlers", "current_run"]
 
 INTERVAL = 1.0
 """Seconds between two updates of a count of errors."""
@@ -20,7 +20,8 @@ INTERVAL = 1.0
 class Handlers:
     """The bodies that are subscribed to events.
 
-    Subscribing again from the same cell of the notebook replaces what that cell had subscribed.
+    A cell of the notebook that runs again replaces what its earlier run subscribed, even if it
+    names another event now. Where the front end does not tell cells apart, the expression does.
 
     Parameters
     ----------
@@ -31,7 +32,8 @@ class Handlers:
     def __init__(self, shell: Any, call_later: Callable[[float, Callable[[], None]], None]) -> None:
         self._shell = shell
         self._call_later = call_later
-        self._subscriptions: dict[tuple[str, str], Any] = {}
+        self._subscriptions: dict[tuple[str, str], tuple[str, Any]] = {}
+        """By cell and expression: the run of the cell, and what it subscribed."""
 
     def subscribe(self, expression: str, event: Any, body: str) -> None:
         """Run `body` for every `event`, with what it brought in the variable ``event``.
@@ -55,11 +57,14 @@ class Handlers:
             namespace["event"] = arguments[0] if len(arguments) == 1 else arguments
             exec(code, namespace)  # noqa: S102 - the user's own cell
 
-        key = (current_cell(self._shell), expression)
-        earlier = self._subscriptions.pop(key, None)
-        if earlier is not None:
-            earlier.close()
-        self._subscriptions[key] = event.subscribe(run)
+        cell, run_of_cell = current_run(self._shell) or ("", "")
+        subscription = event.subscribe(run)
+        for key, (earlier_run, earlier) in list(self._subscriptions.items()):
+            again = key[1] == expression or (cell and earlier_run != run_of_cell)
+            if key[0] == cell and again:
+                del self._subscriptions[key]
+                earlier.close()
+        self._subscriptions[cell, expression] = (run_of_cell, subscription)
 
     def shower(self) -> Callable[[BaseException, Any], None]:
         """Make what shows the errors of one subscription: the first, and then their number."""
@@ -68,7 +73,7 @@ class Handlers:
 
     def close(self) -> None:
         """End all subscriptions."""
-        for subscription in self._subscriptions.values():
+        for _, subscription in self._subscriptions.values():
             subscription.close()
         self._subscriptions.clear()
 
@@ -108,7 +113,8 @@ class Failures:
         self._shown = self._count
 
 
-def current_cell(shell: Any) -> str:
-    """Name the cell of the notebook that runs; empty where the front end does not say."""
+def current_run(shell: Any) -> tuple[str, str] | None:
+    """Name the cell of the notebook that runs, and this run; None if the front end does not say."""
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    return str(parent.get("metadata", {}).get("cellId", ""))
+    cell = parent.get("metadata", {}).get("cellId")
+    return (str(cell), str(parent.get("header", {}).get("msg_id", ""))) if cell else None

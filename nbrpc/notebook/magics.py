@@ -1,74 +1,78 @@
-"""The magics: ``%rpc_connect`` and its kin, ``%%remote``, ``%remote``, ``%%rpc_on``.
+"""The magics for connections, results, events and what this kernel serves; and what is configured.
 
 A mistake of the user (a wrong flag, an unknown name, no server) is told in one line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, magics_class
-from IPython.core.magic import cell_magic as untyped_cell_magic
-from IPython.core.magic import line_magic as untyped_line_magic
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
+from traitlets import Float, List, Unicode, observe
 
-from nbrpc.errors import NbrpcError
-from nbrpc.notebook import page, remote_cell
-from nbrpc.notebook.connections import NoConnection
-from nbrpc.notebook.display import connection_bundle, error_of, latency
-from nbrpc.notebook.remote_cell import Player
-from nbrpc.notebook.tracebacks import brief, presentable
+from nbrpc.notebook import remote_cell
+from nbrpc.notebook.display import connection_bundle, latency
+from nbrpc.notebook.lines import (
+    cell_magic,
+    evaluated,
+    identifier,
+    line_magic,
+    parsed,
+    plainly,
+    show,
+)
+from nbrpc.session.result import AsyncResult
+from nbrpc.widgets import page
+from nbrpc.widgets.sanitize import trust
 
 if TYPE_CHECKING:
     from nbrpc.notebook.extension import Extension
 
 __all__ = ["RpcMagics"]
 
-cell_magic: Any = untyped_cell_magic
-line_magic: Any = untyped_line_magic
-
-FIRST_LINE = 2
-"""Of a remote cell in the editor: the magic stands in line 1."""
-
-
-def plainly(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what a user can do wrong into one line, without frames of ours.
-
-    The name and docstring must stay for IPython, but not ``__wrapped__``: it would find the
-    undecorated method by it.
-    """
-
-    def call(self: RpcMagics, line: str, *rest: str) -> Any:
-        if {"--help", "-h"} & set(line.split()):
-            print(call.__doc__)  # noqa: T201 - that is what was asked for
-            return None
-        try:
-            return method(self, line, *rest)
-        except (NoConnection, ValueError) as error:
-            raise UsageError(str(error)) from None
-        except NbrpcError as error:
-            brief(error)
-            raise
-
-    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-        setattr(call, name, getattr(method, name))
-    for name, value in vars(method).items():
-        setattr(call, name, value)
-    return call
-
 
 @magics_class
 class RpcMagics(Magics):
-    """Remote objects and remote cells."""
+    """Remote objects in this notebook."""
+
+    connection_name = Unicode(
+        "conn", help="Variable to which %rpc_connect binds a connection without --name."
+    ).tag(config=True)
+    timeout = Float(
+        None,
+        allow_none=True,
+        help="Seconds after which a %%remote cell without --timeout ends; None waits for ever.",
+    ).tag(config=True)
+    trusted = List(
+        Unicode(),
+        help="Variables of connections whose rich output is shown as it is, scripts included; "
+        "they count when %rpc_connect binds one of them. All other remotes are shown sanitised.",
+    ).tag(config=True)
+    pump_slice = Float(
+        2.0,
+        min=0.1,
+        max=1000.0,
+        help="Milliseconds for which callbacks run before the kernel may do something else.",
+    ).tag(config=True)
+    pump_rest = Float(
+        2.0,
+        min=0.0,
+        max=1000.0,
+        help="Milliseconds that the kernel then has for itself, if more callbacks wait.",
+    ).tag(config=True)
 
     def __init__(self, shell: Any, extension: Extension) -> None:
+        self._extension = extension  # before the configuration is read, which is observed
         super().__init__(shell)
         self._shell = shell
-        self._extension = extension
         self._connections = extension.connections
+
+    @observe("pump_slice", "pump_rest")
+    def _pace_changed(self, _: Any) -> None:
+        self._extension.set_pace()
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -76,13 +80,18 @@ class RpcMagics(Magics):
     @plainly
     @magic_arguments()
     @argument("target", nargs="?", default="", help="URL, name of a server of yours, or host:port")
-    @argument("--name", "-n", default="conn", help="variable for the connection (default: conn)")
+    @argument("--name", "-n", default="", help="variable for the connection (default: conn)")
     @argument("--token", help="token of the server; servers of yours on this machine need none")
+    @argument(
+        "--trust", action="store_true", help="show its rich output as it is, scripts included"
+    )
     def rpc_connect(self, line: str) -> None:
         """Connect to a server and show the connection."""
         arguments = parsed(self.rpc_connect, line)
-        name = identifier(arguments.name)
+        name = identifier(arguments.name or self.connection_name)
         connection = self._connections.connect(arguments.target, name, arguments.token)
+        if arguments.trust or name in self.trusted:
+            trust(connection.session)
         connection.ping()  # the card shows how long a round trip takes
         self._shell.user_ns[name] = connection
         show(connection_bundle(connection, name))
@@ -132,102 +141,19 @@ class RpcMagics(Magics):
         html = page.table(heads, rows, name="nbrpc-connections") if rows else "no connections"
         show({"text/html": html, "text/plain": text})
 
-    # -- remote code -----------------------------------------------------------------------------
-
-    @cell_magic("remote")
-    @plainly
-    @magic_arguments()
-    @argument("targets", nargs="?", default="", help="connection, N1,N2, or all (default: current)")
-    @argument(
-        "-a", "--async", dest="detach", action="store_true", help="do not wait: an AsyncResult"
-    )
-    @argument("--as", dest="name", help="variable for the AsyncResult of -a")
-    @argument("-i", "--push", action="append", default=[], help="variables to copy there, first")
-    @argument(
-        "-o", "--pull", action="append", default=[], help="variables to copy here, at the end"
-    )
-    @argument("--timeout", type=float, help="seconds after which waiting ends")
-    @argument(
-        "-t", "--targets", dest="several", default="", help="run on several connections at once"
-    )
-    def remote_cell(self, line: str, cell: str) -> Any:
-        """Run the cell on a connection."""
-        arguments = parsed(self.remote_cell, line)
-        if arguments.detach:
-            return self._start_detached(arguments, cell)
-        players = self._start(arguments, cell)
-        remote_cell.wait(list(players.values()))
-        remote_cell.finish(self._shell, players)
-        return None
-
-    async def remote_cell_async(self, line: str, cell: str) -> Any:
-        """Run the cell as `remote_cell` does, while the loop goes on; what ``%%remote`` becomes."""
-        if {"--help", "-h"} & set(line.split()):
-            return self.remote_cell(line, cell)
-        try:
-            arguments = parsed(self.remote_cell, line)
-            if arguments.detach:
-                return self._start_detached(arguments, cell)
-            players = self._start(arguments, cell)
-        except (NoConnection, ValueError) as error:
-            raise UsageError(str(error)) from None
-        except NbrpcError as error:
-            brief(error)
-            raise
-        await remote_cell.wait_async(list(players.values()))
-        remote_cell.finish(self._shell, players)
-        return None
-
-    @line_magic("remote")
-    @plainly
-    def remote_expression(self, line: str) -> Any:
-        """Evaluate an expression on the current connection; give its value, or a proxy.
-
-        %remote EXPR
-        """
-        if not line.strip():
-            raise UsageError("%remote needs an expression, such as %remote 1 + 1")
-        result = allowed(self._connections.get()).evaluate(line.strip())
-        player = Player(self._shell, result)
-        remote_cell.wait([player])
-        error = error_of(result)
-        if error is not None:
-            raise presentable(error)
-        return result.value
-
-    @line_magic
-    @plainly
-    @magic_arguments()
-    @argument("names", nargs="+", help="variables")
-    @argument("-t", "--targets", dest="targets", default="", help="connections (default: current)")
-    def rpc_push(self, line: str) -> None:
-        """Copy variables to the namespace of remote cells, by value."""
-        arguments = parsed(self.rpc_push, line)
-        self._move(arguments.targets, push=names_of(arguments.names), pull=[])
-
-    @line_magic
-    @plainly
-    @magic_arguments()
-    @argument("names", nargs="+", help="variables")
-    @argument("-t", "--targets", dest="targets", default="", help="connections (default: current)")
-    def rpc_pull(self, line: str) -> None:
-        """Copy variables from the namespace of remote cells, by value."""
-        arguments = parsed(self.rpc_pull, line)
-        self._move(arguments.targets, push=[], pull=names_of(arguments.names))
-
     # -- results and events ----------------------------------------------------------------------
 
     @line_magic
     @plainly
     @magic_arguments()
     @argument("results", nargs="*", help="AsyncResults (default: all that are displayed)")
-    @argument("--timeout", type=float, help="seconds after which waiting ends")
+    @argument("--timeout", type=float, metavar="S", help="seconds after which waiting ends")
     def rpc_wait(self, line: str) -> None:
         """Wait until results have ended and their displays are final."""
         arguments = parsed(self.rpc_wait, line)
-        results = [self._evaluate(expression) for expression in arguments.results]
-        remote_cell.wait_ended(results or self._extension.views.results(), arguments.timeout)
-        self._extension.views.settle()
+        results = [self._result(expression) for expression in arguments.results]
+        remote_cell.wait_ended(results or self._extension.displays.results(), arguments.timeout)
+        self._extension.displays.settle()
 
     @cell_magic
     @plainly
@@ -238,121 +164,54 @@ class RpcMagics(Magics):
         """
         if not line.strip():
             raise UsageError("%%rpc_on needs an event, such as %%rpc_on conn.root.alarm")
-        event = self._evaluate(line.strip())
+        event = evaluated(self._shell, line.strip())
         if not callable(getattr(event, "subscribe", None)):
             raise UsageError(f"{line.strip()} is not an event that can be subscribed to")
         self._extension.handlers.subscribe(line.strip(), event, cell)
 
-    # -- helpers ---------------------------------------------------------------------------------
+    @line_magic
+    @plainly
+    @magic_arguments()
+    def rpc_events(self, line: str) -> None:
+        """Show the subscriptions of this kernel, live: rate, received, dropped, errors."""
+        from nbrpc.widgets.subscription_table import SubscriptionTable
 
-    def _start(self, arguments: Any, cell: str) -> dict[str, Player]:
-        if arguments.name:
-            raise UsageError("--as names the AsyncResult of a cell that runs with -a")
-        chosen = self._connections.several(arguments.several or arguments.targets)
-        for connection in chosen.values():
-            allowed(connection)
-        push, pull = self._values(names_of(arguments.push)), names_of(arguments.pull)
-        players = {}
-        for name, connection in chosen.items():
-            result = connection.run_cell(cell, first_line=FIRST_LINE, push=push, pull=pull)
-            if arguments.timeout is not None:
-                result.set_expiry(arguments.timeout)
-            players[name] = Player(self._shell, result, f"[{name}] " if len(chosen) > 1 else "")
-        return players
+        parsed(self.rpc_events, line)
+        display(SubscriptionTable(self._connections.name_of))
 
-    def _start_detached(self, arguments: Any, cell: str) -> Any:
-        name = arguments.name and identifier(arguments.name)
-        arguments.name = None
-        players = self._start(arguments, cell)
-        if len(players) > 1:
-            raise UsageError("-a runs on one connection at a time")
-        (player,) = players.values()
-        if arguments.pull:
-            remote_cell.bind_when_ready(player.result, self._shell.user_ns)
-        if name:
-            self._shell.user_ns[name] = player.result
-        return player.result
+    def _result(self, expression: str) -> AsyncResult:
+        result = evaluated(self._shell, expression)
+        if not isinstance(result, AsyncResult):
+            raise UsageError(f"{expression} is no AsyncResult")
+        return result
 
-    def _move(self, targets: str, push: list[str], pull: list[str]) -> None:
-        chosen = self._connections.several(targets)
-        values = self._values(push)
-        players = {
-            name: Player(self._shell, allowed(connection).run_cell("", push=values, pull=pull))
-            for name, connection in chosen.items()
-        }
-        remote_cell.wait(list(players.values()))
-        remote_cell.finish(self._shell, players)
+    # -- serving ---------------------------------------------------------------------------------
 
-    def _values(self, names: list[str]) -> dict[str, Any]:
-        missing = [name for name in names if name not in self._shell.user_ns]
-        if missing:
-            raise UsageError(f"no variable is called {missing[0]} here")
-        return {name: self._shell.user_ns[name] for name in names}
+    @line_magic
+    @plainly
+    @magic_arguments()
+    @argument("object", nargs="*", help="object to serve (default: list what is served)")
+    @argument("--name", "-n", default="", help="name of the server (default: the expression)")
+    @argument("--port", "-p", type=int, default=0, help="port to listen on (default: a free one)")
+    @argument(
+        "--stop", action="store_true", help="end the server of that name, or all without a name"
+    )
+    def rpc_serve(self, line: str) -> None:
+        """Serve an object of this kernel to other programs of this user.
 
-    def _evaluate(self, expression: str) -> Any:
-        try:
-            return self._shell.ev(expression)
-        except (SyntaxError, NameError) as error:
-            raise UsageError(f"{expression!r} cannot be evaluated: {error}") from None
-
-
-def parsed(magic: Any, line: str) -> Any:
-    """Read the arguments of a magic.
-
-    Raises
-    ------
-    UsageError
-        They cannot be understood.
-    """
-    try:
-        return parse_argstring(magic, line)
-    except (UsageError, ValueError) as error:
-        said = str(error).removesuffix(".")
-        sign = "%%" if magic.__name__ == "remote_cell" else "%"
-        name = magic.__name__.removesuffix("_cell")
-        raise UsageError(f"{said}; {sign}{name} --help shows what there is") from None
-
-
-def show(bundle: dict[str, str]) -> None:
-    """Display a bundle in the cell."""
-    display(bundle, raw=True)
-
-
-def allowed(connection: Any) -> Any:
-    """Give the connection back if it lets us run code there.
-
-    Raises
-    ------
-    ValueError
-        It does not.
-    """
-    if not connection.allows_code and not connection.closed:
-        raise ValueError(
-            f"{connection.name} does not let clients run code: start that server with "
-            "--allow-code, or use what it exposes"
-        )
-    return connection
-
-
-def names_of(values: list[str]) -> list[str]:
-    """Split comma-separated names.
-
-    Raises
-    ------
-    ValueError
-        One is not a variable's name.
-    """
-    return [identifier(name.strip()) for item in values for name in item.split(",") if name.strip()]
-
-
-def identifier(name: str) -> str:
-    """Give a name back if a variable can have it.
-
-    Raises
-    ------
-    ValueError
-        It cannot.
-    """
-    if not name.isidentifier():
-        raise ValueError(f"{name!r} is not a variable's name")
-    return name
+        Of a Service what it exposes is served, of any other object its public attributes: the names
+        without a leading underscore, of it and of what its methods give by reference. Calls
+        run on this kernel's main thread, between cells and while a cell waits.
+        """
+        arguments = parsed(self.rpc_serve, line)
+        expression = " ".join(arguments.object)
+        servers = self._extension.servers
+        if arguments.stop:
+            for server in servers.stop(arguments.name or expression):
+                print(f"stopped {server.name} ({server.url})")  # noqa: T201
+        elif expression:
+            target = evaluated(self._shell, expression)
+            server = servers.serve(target, arguments.name, expression, arguments.port)
+            print(servers.described(server))  # noqa: T201
+        else:
+            print("\n".join(map(repr, servers)) or "nothing is served")  # noqa: T201

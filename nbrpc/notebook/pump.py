@@ -10,6 +10,8 @@ how long it rests is the business of `nbrpc.session.dispatch.Loop`.
 Every function given to the loop runs in an empty context: the kernel finds the cell of an output in
 context variables, and what was captured when the extension was loaded would lead to a cell long
 gone, or to none. Callbacks of users run in the context of the cell that registered them.
+ipykernel 6 finds the cell of what is printed that way, but keeps that of displays and tracebacks in
+one place: there it is told the cell before such a callback, and the running one afterwards.
 
 A terminal has no loop that turns while the prompt waits; there a thread takes its part.
 """
@@ -23,6 +25,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from traitlets import TraitType
+
 from nbrpc.session import interrupts
 from nbrpc.session.dispatch import Loop
 
@@ -35,7 +39,7 @@ class KernelLoop:
     """The asyncio loop of a kernel's main thread."""
 
     def __init__(self, loop: Any) -> None:
-        self._loop = loop
+        self.asyncio_loop = self._loop = loop
         self._wakeup: int | None = None
 
     def call_soon(self, function: Callable[[], None]) -> None:
@@ -94,13 +98,39 @@ class CellLoop(Loop):
 
     So a function that was given to a remote prints into the cell that gave it. Events have the
     context of the cell that subscribed already.
+
+    Attributes
+    ----------
+    in_slice : bool
+        Whether the loop itself runs jobs now, so that it turns when they are done; in a wait of a
+        cell it does not.
     """
+
+    def __init__(self, loop: KernelLoop, thread: int, shell: Any) -> None:
+        super().__init__(loop.serve_soon, loop.serve_later, thread)
+        self.asyncio_loop = loop.asyncio_loop
+        self.in_slice = False
+        self._told_shell = shell if must_be_told(shell) else None
+
+    def _slice(self) -> None:
+        self.in_slice = True
+        try:
+            super()._slice()
+        finally:
+            self.in_slice = False
 
     def submit(self, job: Any) -> None:
         """Queue a job for the loop."""
         request = getattr(job, "request", None)
         context = None if request is None else job.session.boxing.exports.context(request.oid)
-        super().submit(job if context is None else InContext(job, context))
+        if context is not None:
+            job = InContext(job, context)
+        if self._told_shell is not None:
+            context = getattr(job, "context", None)
+            parent = None if context is None else context.get(running_cell)
+            if parent is not None:
+                job = UnderCell(job, parent, self._told_shell)
+        super().submit(job)
 
 
 class InContext:
@@ -115,6 +145,36 @@ class InContext:
     def run(self) -> None:
         """Run the job; in a copy, since a job may be called back while it runs."""
         self.context.copy().run(self.job.run)
+
+
+running_cell: contextvars.ContextVar[Any] = contextvars.ContextVar("nbrpc-running-cell")
+"""The message of the cell that runs, for kernels that must be told."""
+
+
+def must_be_told(shell: Any) -> bool:
+    """Whether the kernel has to be told the cell of an output: ipykernel 6."""
+    publisher = getattr(shell, "display_pub", None)
+    return isinstance(getattr(type(publisher), "parent_header", None), TraitType)
+
+
+class UnderCell:
+    """A job whose outputs belong to a cell, in a kernel that must be told."""
+
+    __slots__ = ("job", "parent", "shell")
+
+    def __init__(self, job: Any, parent: Any, shell: Any) -> None:
+        self.job = job
+        self.parent = parent
+        self.shell = shell
+
+    def run(self) -> None:
+        """Run the job."""
+        before = self.shell.get_parent()
+        self.shell.set_parent(self.parent)
+        try:
+            self.job.run()
+        finally:
+            self.shell.set_parent(before)
 
 
 def stoppable(function: Callable[[], None]) -> None:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbrpc.errors import CallTimeout
-from nbrpc.notebook.display import admitted, error_of, result_has_ended
-from nbrpc.notebook.tracebacks import Interrupted, clean, presentable, unfinished
+from nbrpc.notebook.tracebacks import Interrupted, presentable, unfinished
+from nbrpc.widgets.result_record import error_of, has_ended
+from nbrpc.widgets.sanitize import admitted, admitted_metadata, clean, display_name, is_trusted
 
 __all__ = [
     "MAGIC",
@@ -68,11 +69,11 @@ class Player:
                 self._write(kind, content)
                 wrote = True
             elif kind == "display":
+                name = display_name(content["transient"], self.result.session)
                 self._shell.display_pub.publish(
-                    admitted(content["data"]),
-                    content["metadata"],
-                    transient=content["transient"],
-                    update=content["update"],
+                    *self._admitted(content),
+                    transient={"display_id": name} if name else {},
+                    update=content["update"] and name is not None,
                 )
             elif kind == "result":
                 self._show(content)
@@ -96,15 +97,22 @@ class Player:
 
     def _show(self, content: dict[str, Any]) -> None:
         """Show the last value as the value of the local cell, which its variables do not become."""
-        data = admitted(content["data"])
+        data, metadata = self._admitted(content)
         if self._label:
             self._write("stdout", f"{data.get('text/plain', '')}\n")
             return
         hook = self._shell.displayhook
         hook.start_displayhook()
         hook.write_output_prompt()
-        hook.write_format_data(data, content["metadata"])
+        hook.write_format_data(data, metadata)
         hook.finish_displayhook()
+
+    def _admitted(self, content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        trusted = is_trusted(self.result.session)
+        return (
+            admitted(content["data"], trusted=trusted),
+            admitted_metadata(content["metadata"], trusted=trusted),
+        )
 
 
 async def wait_async(players: list[Player]) -> None:
@@ -148,7 +156,7 @@ def wait(players: list[Player]) -> None:
     """
     try:
         while not _play(players):
-            running = [p.result for p in players if not result_has_ended(p.result)]
+            running = [p.result for p in players if not has_ended(p.result)]
             if not running:
                 continue  # the last one has just ended
             first = running[0]
@@ -171,7 +179,7 @@ def wait_ended(results: Iterable[Any], timeout: float | None) -> None:
     """
     ends = None if timeout is None else time.monotonic() + timeout
     for result in results:
-        while not result_has_ended(result):
+        while not has_ended(result):
             if ends is not None and time.monotonic() >= ends:
                 raise CallTimeout(f"{result.call or 'a result'} did not end within {timeout:g} s")
             if result.state == "cancelling":  # nothing to wait for but the remote's word
@@ -219,7 +227,7 @@ def bind_when_ready(result: Any, namespace: dict[str, Any]) -> None:
     """Bind what a cell brings back, as soon as it is there: whoever awaits the cell finds it."""
 
     def look(_: Any) -> None:
-        if result_has_ended(result):
+        if has_ended(result):
             result.unobserve(look)
             if result.state == "ready":
                 namespace.update(result.value)
@@ -254,7 +262,7 @@ def rewriter(call: str, enabled: Callable[[], bool]) -> Callable[[list[str]], li
 
 def _play(players: list[Player]) -> bool:
     """Play all; whether all have ended and all of their output is shown."""
-    ended = all(result_has_ended(player.result) for player in players)  # before the last look
+    ended = all(has_ended(player.result) for player in players)  # before the last look
     for player in players:
         player.play()
     return ended

@@ -13,13 +13,12 @@ from types import TracebackType
 from typing import Any
 
 from nbrpc.errors import NbrpcError, RemoteError
-from nbrpc.objects.text import printable
 from nbrpc.session import interrupts
+from nbrpc.widgets.sanitize import clean
 
 __all__ = [
     "Interrupted",
     "brief",
-    "clean",
     "install",
     "presentable",
     "unfinished",
@@ -92,11 +91,6 @@ def presentable(error: BaseException) -> BaseException:
             )
             return brief(substitute)
     return brief(error)
-
-
-def clean(text: str) -> str:
-    r"""Make text of a peer fit to be shown: colours and ``\r`` (progress bars) stay."""
-    return "\r".join(printable(line, keep_colour=True) for line in text.split("\r"))
 
 
 def unfinished(text: str) -> int:

@@ -248,6 +248,10 @@ class Policy:
             raise TypeError(wording.format(class_name(type(obj))))
         return bind(method, obj)  # type: ignore[no-any-return]
 
+    def is_hooked(self, obj: object) -> bool:
+        """Whether the class of `obj` decides itself what is read, through RPyC's hook."""
+        return self._shape_of(obj).getter is not MISSING
+
     def allows_special(self, name: str) -> bool:
         """Whether a peer may use the special method `name` of an object that has it."""
         if name in self._specials:

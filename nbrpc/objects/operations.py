@@ -17,6 +17,7 @@ from nbrpc.objects.describe import document, instance_names
 from nbrpc.objects.exposure import is_by_value
 from nbrpc.objects.failures import exception_of
 from nbrpc.objects.listing import find_quietly, keys_of, members_of
+from nbrpc.objects.pages import item_at, page_of, value_at
 from nbrpc.objects.static import find
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Error, Operation, Request
@@ -243,17 +244,34 @@ def leave(owner: Owner, job: Any) -> bool:
     return bool(method(type(error), error, None))
 
 
-def describe(owner: Owner, job: Any) -> ByValue:
-    """Give signature, docstring, source and members, or the keys; runs no getter of the object."""
+def describe(owner: Owner, job: Any) -> Any:
+    """Give signature, docstring, source and members, or the keys; runs no getter of the object.
+
+    With the arguments ``("page", part, start, count, *step)``, a page of members or items.
+    """
     request: Request = job.request
     policy = owner.policy
-    target = find_quietly(find_object(owner, request), request.name, policy)
     args, _ = arguments(owner, request)
+    if args[:1] == ["page"]:
+        return page(owner, request, *args[1:])
+    target = find_quietly(find_object(owner, request), request.name, policy)
     if args == ["keys"]:
         return ByValue({"keys": keys_of(target, policy)})
     found = document(target, policy)
     described = {name: getattr(found, name) for name in found.__struct_fields__}
     return ByValue({**described, "members": members_of(target, policy)})
+
+
+def page(
+    owner: Owner, request: Request, part: str, start: int, count: int, *step: Any
+) -> tuple[ByReference, ByValue]:
+    """Give an object that an explorer opens, and a page of what is in it."""
+    target = find_object(owner, request)
+    for name in request.name.split(".") if request.name else ():
+        target = value_at(target, name, owner.policy)
+    if step:
+        target = item_at(target, step, owner.policy)
+    return ByReference(target), ByValue(page_of(target, owner.policy, part, start, count))
 
 
 def root(owner: Owner, _job: Any) -> Any:

@@ -77,6 +77,7 @@ class Caller(Protocol):
         name: str,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Ask the peer and wait for the answer."""
 

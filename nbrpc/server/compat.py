@@ -7,6 +7,7 @@ unless told otherwise), and block in ``start``.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -98,11 +99,33 @@ class ThreadPoolServer(ThreadedServer):
         super().__init__(*args, **kwargs)
 
 
+NEEDED = (
+    "asyncio",
+    "ctypes",
+    "datetime",
+    "decimal",
+    "difflib",
+    "fractions",
+    "pathlib",
+    "uuid",
+    "nbrpc.server.shell",
+    "nbrpc.session.async_streams",
+    "nbrpc.session.loops",
+)
+"""What a child may come to import: one that another thread was at would never end there."""
+
+
 class ForkingServer(ThreadedServer):
     """Serves each connection in a child process of its own (POSIX).
 
     The child is forked when a client connects; it shakes hands, serves that one connection and
     exits with it, so what a client does to the service's state stays in its child.
+
+    Notes
+    -----
+    A child has none of the parent's other threads, and a lock that one of them held at that moment
+    is never released there. nbrpc renews its own; a program that runs threads beside this server
+    should keep its locks out of the service, and import what the service needs before it starts.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -111,6 +134,8 @@ class ForkingServer(ThreadedServer):
         self._children: set[int] = set()
         self._child_ended = threading.Event()
         self._child_session: Session | None = None
+        for name in NEEDED:
+            importlib.import_module(name)
         super().__init__(*args, **kwargs)
 
     def accepted(self, transport: Transport) -> None:
@@ -135,6 +160,7 @@ class ForkingServer(ThreadedServer):
         """
         status = 1
         try:
+            _renew_streams()
             self.serves_child = True
             super().accepted(transport)
             self._child_ended.wait()
@@ -175,3 +201,18 @@ class ForkingServer(ThreadedServer):
         """Stop listening; children end with their connections."""
         super().close()
         self._reap()
+
+
+def _renew_streams() -> None:
+    """In a forked child: print through objects of its own.
+
+    Another thread may have been inside of the parent's, which locks them; and what the parent has
+    printed and not written yet would be written twice.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and stream is getattr(sys, f"__{name}__"):
+            fresh = open(  # noqa: SIM115 - it lives as long as the child
+                stream.fileno(), "w", 1, stream.encoding, stream.errors, closefd=False
+            )
+            setattr(sys, name, fresh)

@@ -11,6 +11,7 @@ Nothing here knows IPython or the wire; `nbrpc.server.shell` puts the two togeth
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 import time
@@ -37,6 +38,11 @@ REFUSAL = (
 )
 
 _route: ContextVar[Route | None] = ContextVar("nbrpc_route", default=None)
+
+# What a process forked by a cell prints goes to the server's console: the way to the peer, and the
+# lock of the route, belong to the parent.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _route.set(None))
 
 
 class Route:

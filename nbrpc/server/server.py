@@ -273,6 +273,7 @@ class Server:
         self._file = None
         self._handshakes.clear()
         self.connections.clear()
+        self._closed = threading.Event()  # another thread may have been inside of the old one
         self._closed.set()
 
     @property

@@ -65,12 +65,19 @@ class Shell:
         self._rich = rich
         self._prepared = False
         self._runner = CellRunner()
+        self._of_parent: CellRunner | None = None
         self._count = 0
 
     def prepare(self) -> None:
         """Import now what the first cell would wait for (half a second, where IPython is there)."""
         with self._turn:
             self._prepare()
+
+    def forked(self) -> None:
+        """In a forked child: no cell runs here, whatever the parent is running."""
+        self._turn = threading.RLock()
+        # Kept, since an event loop that goes away stops listening in the parent as well.
+        self._of_parent, self._runner = self._runner, CellRunner()
 
     def close(self) -> None:
         """Let go of the event loop and of IPython; the shell cannot be used afterwards."""
@@ -217,6 +224,17 @@ def shared_shell() -> Shell:
 
 _shared: Shell | None = None
 _sharing = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _sharing  # noqa: PLW0603 - another thread of the parent may have held it
+    _sharing = threading.Lock()
+    if _shared is not None:
+        _shared.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Publisher:

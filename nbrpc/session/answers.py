@@ -53,6 +53,7 @@ class Answers:
     lose: Callable[[BaseException], None]
     operations: dict[int, Callable[[Any, Any], Any]] = SESSION_OPERATIONS
     closed: bool
+    dispatcher: Any
     outbox: Outbox
     reactor: Reactor
     socket: Any

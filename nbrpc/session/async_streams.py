@@ -23,7 +23,7 @@ class AsyncStream(Stream):
 
     def __init__(self, session: Session, job: RequestJob, target: Any, credit: int) -> None:
         super().__init__(session, job, target, credit)
-        self.loop = loops.loop()
+        self.loop = session.dispatcher.event_loop(job) or loops.loop()
         self.more = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 

@@ -58,6 +58,10 @@ class Call:
         if self.lock is not None:
             self.wake()
 
+    def forked(self, error: BaseException) -> None:
+        """In a forked child: end the call. Nobody waits for it here."""
+        self.resolve(error)
+
     def wake(self) -> None:
         """Let the waiting thread look around."""
         lock = self.lock

@@ -341,9 +341,10 @@ class Connection:
         self._check_code()
         first = source.strip().partition("\n")[0][:60]
         pushed = by_value(push) if push else None
-        return self.start(
-            Operation.CELL, 0, source, (filename, first_line, pushed, tuple(pull)), call=first
-        )
+        arguments = (filename, first_line, pushed, tuple(pull))
+        result = self.start(Operation.CELL, 0, source, arguments, call=first)
+        result.is_cell = True
+        return result
 
     def complete(self, source: str, cursor: int) -> dict[str, Any]:
         """Complete a name in the namespace of cells."""

@@ -51,10 +51,14 @@ class Dispatcher:
         Whether a job may be given to the reactor without asking.
     jobs : collection
         What is queued for a thread that waits; empty where nothing ever is.
+    sole : bool
+        Whether all code of this side runs here: samples of `watch` and the ends of generators too,
+        which otherwise are left to a worker.
     """
 
     direct: bool = False
     jobs: Any = ()
+    sole: bool = False
 
     def submit(self, job: Any) -> None:
         """Have a job run; from any thread."""
@@ -80,6 +84,10 @@ class Dispatcher:
 
     def session_ended(self, session: Any) -> None:
         """The session has ended."""
+
+    def event_loop(self, job: Any) -> Any:
+        """Give the asyncio loop for the coroutine of a job that runs; None is nbrpc's own."""
+        return None
 
 
 class Workers(Dispatcher):
@@ -186,7 +194,7 @@ class Queue(Dispatcher):
 
 
 class Thread(Dispatcher):
-    """Run jobs at once, one after the other, on a thread of its own."""
+    """Run jobs at once, one after the other, on a thread of its own that ends with the session."""
 
     def __init__(self, name: str = "nbrpc-serving") -> None:
         self._jobs: SimpleQueue[Any] = SimpleQueue()
@@ -205,11 +213,9 @@ class Thread(Dispatcher):
             run_safely(job)
             del job  # it would live until the next one
 
-    def stop(self) -> None:
-        """Finish what is queued and end the thread; returns when it has ended."""
+    def session_ended(self, session: Any) -> None:
+        """Finish what is queued and end the thread."""
         self._jobs.put(None)
-        if self._thread is not threading.current_thread():
-            self._thread.join()
 
 
 class Loop(Dispatcher):

@@ -22,7 +22,6 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import (
@@ -100,11 +99,14 @@ class event:  # noqa: N801 - declared like a property
 
 
 _binding = threading.Lock()
+_events: weakref.WeakSet[BoundEvent] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
     global _binding  # noqa: PLW0603 - another thread of the parent may have held it
     _binding = threading.Lock()
+    for event in list(_events):
+        event.forked()
 
 
 if hasattr(os, "register_at_fork"):
@@ -123,9 +125,13 @@ class BoundEvent:
         self.name = name
         self.block = block
         self.subscribers: tuple[Subscriber, ...] = ()
-        self.on_first: Callable[[], None] | None = None
-        """Called when the first subscriber comes; a watch begins to sample then."""
         self._lock = threading.Lock()
+        _events.add(self)
+
+    def forked(self) -> None:
+        """In a forked child: who subscribed did so with the parent."""
+        self._lock = threading.Lock()
+        self.subscribers = ()
 
     def __repr__(self) -> str:
         return f"<event {self.name} with {len(self.subscribers)} subscribers>"
@@ -147,10 +153,7 @@ class BoundEvent:
     def add(self, subscriber: Subscriber) -> None:
         """Send to one more."""
         with self._lock:
-            first = not self.subscribers
             self.subscribers = (*self.subscribers, subscriber)
-        if first and self.on_first is not None:
-            self.on_first()
 
     def remove(self, subscriber: Subscriber) -> None:
         """Send to one less."""

@@ -35,7 +35,7 @@ def loop() -> asyncio.AbstractEventLoop:
 
 def run(session: Answers, job: RequestJob, coroutine: Any, *, by_value: bool) -> None:
     """Start a coroutine for a job; its end answers the job."""
-    target = loop()
+    target = session.dispatcher.event_loop(job) or loop()
 
     def begin() -> None:
         task = target.create_task(_answer(session, job, coroutine, by_value=by_value))

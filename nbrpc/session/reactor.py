@@ -208,6 +208,10 @@ class Reactor:
 
     def call_later(self, seconds: float, job: Job) -> None:
         """Have a worker run a job in so many seconds."""
+        if self.leader is None:  # nothing has been read yet: a widget or a result without a peer
+            with self._roles:
+                if self.leader is None:
+                    self._spawn(leads=True)
         due = time.monotonic() + seconds
         with self._timer_lock:
             heapq.heappush(self._timers, (due, next(self._numbers), job))

@@ -221,7 +221,8 @@ class Receiving:
         """Have generators that the peer holds no longer closed: their cleanup is user code."""
         for obj in dropped:
             if type(obj) is GeneratorType:
-                home = home_of(obj) or self.reactor
+                elsewhere = self.dispatcher if self.dispatcher.sole else self.reactor
+                home = home_of(obj) or elsewhere
                 home.submit(_CloseGenerator(obj))
 
     def _on_event(self, message: messages.Event) -> None:
@@ -251,7 +252,10 @@ class Receiving:
     def _on_output(self, message: messages.Output) -> None:
         call = self.pending.get(message.seq)
         if call is not None:
-            call.on_output(message.kind, self.boxing.unbox(message.content, message.buffers))
+            content = self.boxing.unbox(message.content, message.buffers)
+            if not is_output(message.kind, content):
+                raise RemoteProtocolError("the peer sends output that is none")
+            call.on_output(message.kind, content)
 
     def _on_items(self, message: messages.Items) -> None:
         if not PLAIN.issuperset(map(type, message.items)):
@@ -322,6 +326,22 @@ class _CloseGenerator:
     def run(self) -> None:
         Answers.close_generator(self._generator)
 
+
+def is_output(kind: str, content: object) -> bool:
+    """Whether output of a cell has the form that its kind has; unknown kinds may have any."""
+    fields = OUTPUT_FIELDS.get(kind, ())
+    if kind in ("stdout", "stderr"):
+        return type(content) is str
+    return not fields or (
+        type(content) is dict and all(type(content.get(name)) is form for name, form in fields)
+    )
+
+
+DISPLAY_FIELDS = (("data", dict), ("metadata", dict))
+OUTPUT_FIELDS: dict[str, tuple[tuple[str, type], ...]] = {
+    "display": (*DISPLAY_FIELDS, ("transient", dict), ("update", bool)),
+    "result": DISPLAY_FIELDS,
+}
 
 HANDLERS: dict[type, Callable[[Any, Any], None]] = {
     messages.Request: Receiving.on_request,

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from nbrpc.errors import CallCancelled, CallTimeout, ConnectionLost
 from nbrpc.protocol import messages
@@ -73,10 +73,15 @@ class AsyncResult(Call):
     connection's dispatcher (a result that is ready already) at once.
     """
 
+    announce: ClassVar[Callable[[AsyncResult], None] | None] = None
+    """Takes every new result; set by the notebook layer."""
+
     # Defaults of the class: most results of a burst of calls never change them.
     keep: Any = None
     """What must live until the request is answered."""
     progress: Progress | None = None
+    is_cell: bool = False
+    """Whether it is that of a remote cell, whose value is what the cell brings back."""
     _ended: float | None = None
     _deadline: float | None = None
     _state: str | None = None
@@ -94,6 +99,8 @@ class AsyncResult(Call):
         self._call = call
         self.target = target
         self.started = time.monotonic()
+        if AsyncResult.announce is not None:
+            AsyncResult.announce(self)
 
     @property
     def outputs(self) -> deque[tuple[str, Any]]:
@@ -375,6 +382,12 @@ class AsyncResult(Call):
         self._changed()
         return True
 
+    def abandon(self) -> None:
+        """Wait no longer for the remote to confirm that it was cancelled; what comes is dropped."""
+        if self._cancel_requested and self._state is None:
+            self.session.forget(self)
+            self._finish("cancelled", None)
+
     # ---- what the session tells
 
     def resolve(self, reply: Any) -> None:
@@ -397,6 +410,11 @@ class AsyncResult(Call):
         else:
             state = "error"
         self._finish(state, reply)
+
+    def forked(self, error: BaseException) -> None:
+        """In a forked child: end without telling anybody, who would be told of it twice."""
+        self._callbacks = self._observers = ()
+        self.resolve(error)
 
     def _finish(self, state: str, reply: Any) -> None:
         if reply is not None:

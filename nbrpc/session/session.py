@@ -76,6 +76,8 @@ class Session(Quick, Receiving, Heartbeats, Answers):
     """
 
     closed: bool = False
+    closed_here: bool = False
+    """Whether this side ended it, by `close`."""
     lost_because: BaseException | None = None
     root_object: Any = None
     namespace: dict[str, Any] | None = None
@@ -404,6 +406,7 @@ class Session(Quick, Receiving, Heartbeats, Answers):
     def close(self, reason: str = "") -> None:
         """End the connection from this side; never waits for the peer."""
         if not self.closed:
+            self.closed_here = True
             self.send_quietly(Kind.GOODBYE, (reason,))
             self.outbox.flush_corked()
         self.lose(ConnectionLost(f"the connection to {self.name} was closed on this side"))
@@ -457,11 +460,11 @@ class Session(Quick, Receiving, Heartbeats, Answers):
 
     def on_fork(self) -> None:
         """In a forked child: this connection belongs to the parent."""
-        self.guard = allocate_lock()
+        self.guard = self.boxing.guard = allocate_lock()
         self.closed = True
         self.lost_because = ConnectionLost(
             "this process was forked: its parent has the connection; connect anew here"
         )
         for call in list(self.pending.values()):
-            call.resolve(self.lost_because)
+            call.forked(self.lost_because)
         self.transport.abandon()

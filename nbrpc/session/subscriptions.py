@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import Context, copy_context
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
 from nbrpc.errors import LimitExceeded, NbrpcError, RemoteProtocolError
@@ -22,8 +23,9 @@ from nbrpc.session.events import MOST_QUEUED, POLICIES
 
 if TYPE_CHECKING:
     from nbrpc.session.session import Session
+    from nbrpc.widgets import EventFeed, LivePlot
 
-__all__ = ["RemoteEvent", "Subscription"]
+__all__ = ["RemoteEvent", "Subscription", "live"]
 
 log = logging.getLogger("nbrpc.session")
 
@@ -80,12 +82,15 @@ class Subscription:
         self.on_end: Callable[[Subscription], Any] | None = None
         self.owner: Any = None
         """The proxy of the object that has the event, which lives as long as this does."""
+        self.origin = None if current_run is None else current_run()
+        """The notebook cell that subscribed, and which run of it; None outside notebooks."""
         self.paid_by_taker = False
         """Whether the callback only queues: who takes from that queue calls `taken`."""
         self.channel = session.next_seq()
         self._direct = direct
-        self._context = context or copy_context()
-        self._context.run(current_job.set, None)  # callbacks run for no request of a peer
+        self.context = context or copy_context()
+        """That of the code that subscribed, in which the callback runs."""
+        self.context.run(current_job.set, None)  # callbacks run for no request of a peer
         self._remote_dropped = 0
         self._local_dropped = 0
         self._inbox: deque[messages.Event] = deque()
@@ -139,6 +144,7 @@ class Subscription:
             return
         self.exception = error
         self.closed = True
+        _live.pop(self, None)
         self._drop_queued()
         if self.on_end is not None:
             try:
@@ -156,6 +162,23 @@ class Subscription:
             self._local_dropped += 1
             for item in message.args:
                 self.session.boxing.discard(item)
+
+    def replaces(self, old: Subscription) -> bool:
+        """Whether an older subscription ends with this one, since the same cell made it.
+
+        A cell that runs again replaces what its earlier run subscribed to the same event, and
+        within one run the same callback replaces itself.
+        """
+        mine, its = self.origin, old.origin
+        if mine is None or its is None or mine[0] != its[0] or old.name != self.name:
+            return False
+        if old.session is self.session:
+            same_object = old.owner._nbrpc_oid_ == self.owner._nbrpc_oid_
+        else:  # the cell has connected anew, and the objects can only be told by what they are
+            same_object = old.session.name == self.session.name and (
+                type(old.owner).__name__ == type(self.owner).__name__
+            )
+        return same_object and (mine[1] != its[1] or _is_same(old.callback, self.callback))
 
     def receive(self, message: messages.Event) -> None:
         """Take an event; from the thread that reads."""
@@ -202,7 +225,7 @@ class Subscription:
         args = message.args
         try:
             args = self.session.boxing.unbox_all(args, message.buffers)
-            self._context.run(self.callback, *args)
+            self.context.run(self.callback, *args)
         except Exception as error:
             self._failed(error)
         finally:
@@ -225,7 +248,7 @@ class Subscription:
         self.errors += 1
         self.last_error = error
         if self.on_error is not None:
-            self._context.run(self.on_error, error, self)
+            self.context.run(self.on_error, error, self)
         elif self.errors == 1:
             log.error("a callback of the event %s failed", self.name, exc_info=error)
 
@@ -285,29 +308,22 @@ class RemoteEvent:
         if not 0 < maxsize <= MOST_QUEUED:
             raise ValueError(f"maxsize is 1 to {MOST_QUEUED:,}, not {maxsize}")
         session = self._session
-        key = _callback_key(callback)
         maxsize = 1 if policy == "latest" else maxsize
         subscription = Subscription(session, self._name, callback, maxsize, direct=direct)
         subscription.paid_by_taker = paid_by_taker
-        subscription.paid_by_taker = paid_by_taker
+        subscription.owner = self._owner
         session.channels[subscription.channel] = subscription
         try:
             self._request(subscription.channel, policy, maxsize)
         except BaseException:
             session.channels.pop(subscription.channel, None)
             raise
-        for old in list(session.channels.values()):
-            # Running the same cell again replaces what it made before.
-            if (
-                old is not subscription
-                and old.name == self._name
-                and key is not None
-                and _callback_key(old.callback) == key
-                and old.owner is not None
-                and old.owner._nbrpc_oid_ == self._owner._nbrpc_oid_
-            ):
+        for old in live():
+            if subscription.replaces(old):
                 old.close()
-        subscription.owner = self._owner
+        _live[subscription] = None
+        if subscription.closed:  # meanwhile
+            _live.pop(subscription, None)
         return subscription
 
     def _request(self, channel: int, policy: str, maxsize: int) -> None:
@@ -324,6 +340,24 @@ class RemoteEvent:
 
         return EventStream(self, policy, maxsize)
 
+    def feed(self) -> EventFeed:
+        """Show the latest events as a list that is kept up to date; in a notebook."""
+        from nbrpc.widgets import EventFeed
+
+        return EventFeed(self)
+
+    def plot(self, **options: Any) -> LivePlot:
+        """Show the values as a chart that moves; in a notebook.
+
+        Parameters
+        ----------
+        **options
+            Those of `nbrpc.widgets.LivePlot`: ``x``, ``y`` and ``window``.
+        """
+        from nbrpc.widgets import LivePlot
+
+        return LivePlot(self, **options)
+
     def __iter__(self) -> Iterator[Any]:
         return self.stream()
 
@@ -333,26 +367,21 @@ class RemoteEvent:
         return stream_async(self)
 
 
-def _callback_key(callback: Any) -> object:
-    """Tell callbacks apart across runs of the same cell: by cell and name, not by identity."""
-    code = getattr(callback, "__code__", None)
-    if code is None:
-        return None
-    context = cell_of_context()
-    return (
-        None
-        if context is None
-        else (context, code.co_qualname if hasattr(code, "co_qualname") else code.co_name)
-    )
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two callbacks are the same, without asking them: they may be remote."""
+    return one is other or (type(one) is type(other) is MethodType and one == other)
 
 
-def cell_of_context() -> object | None:
-    """Give what names the notebook cell that is running, or None outside notebooks."""
-    return cell_name() if cell_name is not None else None
+_live: dict[Subscription, None] = {}
 
 
-cell_name: Callable[[], object | None] | None = None
-"""Set by the notebook layer."""
+def live() -> list[Subscription]:
+    """Give all subscriptions of this process that have not ended, the oldest first."""
+    return list(_live)
+
+
+current_run: Callable[[], tuple[object, object] | None] | None = None
+"""Names the notebook cell that runs and this run of it; set by the notebook layer."""
 
 error_shower: Callable[[], Callable[[BaseException, Subscription], None]] | None = None
 """Makes what takes the errors of a new subscription; set by the notebook layer."""

@@ -56,8 +56,11 @@ class Waker:
     def close(self) -> None:
         """Give the descriptors back."""
         if self._sockets is None:
-            os.close(self._read)
-            os.close(self._write)
+            read, write = self._read, self._write
+            # Who still calls `set` must not write into a file that has got the number since.
+            self._read = self._write = -1
+            os.close(read)
+            os.close(write)
         else:
             for end in self._sockets:
                 end.close()

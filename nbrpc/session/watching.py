@@ -111,8 +111,11 @@ class _OnItsThread:
     def run(self) -> None:
         from nbrpc.session.dispatch import is_serial, serial_thread
 
+        dispatcher = self._sampler.session.dispatcher
         if is_serial(self._sampler.target):
             serial_thread(self._sampler.target).submit(self._sampler)
+        elif dispatcher.sole:
+            dispatcher.submit(self._sampler)
         else:
             self._sampler.run()
 

@@ -7,12 +7,11 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from nbrpc import connection_file
 from nbrpc.errors import ConnectFailed, ConnectionLost, RemoteError
-from nbrpc.notebook import page
 from nbrpc.notebook.connections import Connections, NoConnection, find
-from nbrpc.notebook.display import admitted
-from nbrpc.notebook.magics import identifier, names_of
+from nbrpc.notebook.lines import identifier, names_of
 from nbrpc.notebook.remote_cell import rewriter
 from nbrpc.notebook.tracebacks import clean, coloured, unfinished, without_package
+from nbrpc.widgets import page
 
 
 @pytest.fixture
@@ -89,20 +88,6 @@ def test_tracebacks_are_coloured_once():
     plain = 'Traceback (most recent call last):\n  File "x", line 1, in f\nValueError: no'
     assert "\x1b[" in coloured(plain)
     assert coloured("\x1b[31mred\x1b[0m") == "\x1b[31mred\x1b[0m"
-
-
-def test_admitted():
-    """Scripts and widgets of a remote do not come through; text is cleaned."""
-    assert admitted(
-        {
-            "text/plain": "a\x1b[2Jb",
-            "text/html": "<b>b</b>",
-            "image/png": b"PNG",
-            "application/javascript": "alert(1)",
-            "text/javascript": "alert(1)",
-            "application/vnd.jupyter.widget-view+json": {},
-        }
-    ) == {"text/plain": "ab", "text/html": "<b>b</b>", "image/png": b"PNG"}
 
 
 @pytest.mark.parametrize(

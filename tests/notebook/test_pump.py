@@ -51,9 +51,9 @@ def test_functions_run_between_cells(pumped):
 
 RUNAWAY = """
 def runaway():
-    ran.append("begun")
-    print("runs away", flush=True)
     try:
+        ran.append("begun")
+        print("runs away", flush=True)
         time.sleep(60)
     finally:
         ran.append("ended")

@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import threading
 import time
+from functools import partial
 
 import pytest
 
 import nbrpc
+from nbrpc.session.subscriptions import live
 from tests.support import eventually
 
 
@@ -322,24 +324,37 @@ def test_subscribing_twice_outside_a_notebook_gives_two(conn, source):
 
 
 def test_the_same_cell_run_again_replaces(conn, source, monkeypatch):
-    """With a cell's name in the context, the callback of that name replaces the earlier one."""
-    monkeypatch.setattr("nbrpc.session.subscriptions.cell_name", lambda: "cell 7")
+    """What an earlier run of the cell subscribed ends, whatever kind of callback it was."""
+    runs = iter(range(100))
 
     def run_cell():
+        run = next(runs)
+        monkeypatch.setattr(
+            "nbrpc.session.subscriptions.current_run", lambda: ("cell 7", f"run {run}")
+        )
         got = []
-
-        def callback(i):
-            got.append(i)
-
-        return got, conn.root.changed.subscribe(callback)
+        callbacks = [got.append, partial(got.append)]
+        callbacks += [lambda i, n=n: got.append(i) for n in range(2)]
+        made = [conn.root.changed.subscribe(callback) for callback in callbacks]
+        again = conn.root.changed.subscribe(callbacks[0])
+        assert [subscription.closed for subscription in made] == [True, *[False] * 3]
+        return got, [*made[1:], again]
 
     first, old = run_cell()
     second, new = run_cell()
+    assert all(subscription.closed for subscription in old)
+    monkeypatch.setattr(
+        "nbrpc.session.subscriptions.current_run", lambda: ("another cell", "run 0")
+    )
+    other = conn.root.changed.subscribe(print)
     source.changed.emit(1)
-    eventually(lambda: (conn.poll_all(), second)[1])
-    assert (first, second) == ([], [1])
-    assert old.closed
-    assert not new.closed
+    eventually(lambda: (conn.poll_all(), len(second) == 4)[1])
+    assert (first, second) == ([], [1] * 4)
+    assert not any(subscription.closed for subscription in new)
+    assert set(new) | {other} <= set(live())
+    for subscription in new:
+        subscription.close()
+    assert not set(new) & set(live())
 
 
 def test_stream_iterates_and_ends_with_its_close(conn, source):
