@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any, SupportsIndex
 
 from nbrpc.errors import AuthenticationFailed
-from nbrpc.options import CODE_ACCESS, DEFAULT_LIMITS, Limits, Timing, from_config
+from nbrpc.options import (
+    CODE_ACCESS,
+    DEFAULT_LIMITS,
+    Limits,
+    Timing,
+    check_seconds,
+    from_config,
+)
 from nbrpc.protocol.machine import ChooseToken, Protocol, Role
 from nbrpc.service import Service, VoidService
 from nbrpc.session import interrupts
@@ -69,6 +76,13 @@ def connect(
         what = "tls=" if tls is not None else "reconnect=True"
         raise NotImplementedError(f"{what} is not available in this release of nbrpc")
     address = _address(host, port)
+    check_seconds("the timeout", timeout)
+    if token is not None and not isinstance(token, str):
+        raise TypeError(f"a token is a text, not {type(token).__name__}")
+    if not issubclass(service if isinstance(service, type) else type(service), Service):
+        raise TypeError(
+            f"service is a class derived from nbrpc.Service, or an instance of one, not {service!r}"
+        )
     access, timing = from_config(config, timing=timing)
     if service.allow_code:
         access = CODE_ACCESS

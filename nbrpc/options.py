@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any
 
-__all__ = ["SAFE_ATTRIBUTES", "Access", "Limits", "Timing", "from_config"]
+__all__ = ["SAFE_ATTRIBUTES", "Access", "Limits", "Timing", "check_seconds", "from_config"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -102,6 +103,25 @@ SAFE_ATTRIBUTES = frozenset(
 )
 """Special methods that a peer may use on what it was handed: arithmetic, comparison, containers,
 iteration and context managers. None of them leads to a class, a frame, a module or a namespace."""
+
+
+def check_seconds(what: str, value: object, *, endless: bool = True) -> None:
+    """Refuse what is no number of seconds.
+
+    Parameters
+    ----------
+    endless
+        Whether None, which is no limit, is right as well.
+
+    Raises
+    ------
+    TypeError
+        It is no number.
+    """
+    if value is None and endless:
+        return
+    if not isinstance(value, Real) or value != value:  # noqa: PLR0124 - nan
+        raise TypeError(f"{what} is a number of seconds, not {value!r}")
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - a check reads best like this
@@ -281,7 +301,11 @@ def from_config(
     ------
     ValueError
         A key is unknown, or its value is of the wrong kind.
+    TypeError
+        It is no dictionary.
     """
+    if config is not None and not isinstance(config, Mapping):
+        raise TypeError(f"config is a dict of RPyC's keys, not {type(config).__name__}")
     access = access or DEFAULT_ACCESS
     timing = timing or DEFAULT_TIMING
     if not config:

@@ -33,6 +33,13 @@ class BgServingThread:
         serve_interval: float = 0.0,
         sleep_interval: float = 0.0,
     ) -> None:
+        if not isinstance(conn, Connection):
+            raise TypeError(
+                f"BgServingThread needs a connection, as nbrpc.connect gives it, not "
+                f"{type(conn).__name__}"
+            )
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback is a function, not {type(callback).__name__}")
         self._conn = conn
         self._thread: ReadingThread | None = ReadingThread(conn.session)
         conn.set_dispatcher(self._thread)

@@ -128,7 +128,12 @@ def test_a_server_that_says_nothing():
         (("127.0.0.1", 99999), ValueError, "from 1 to 65535, not 99999"),
         (("127.0.0.1",), ValueError, "is not an address: write host:port"),
         (("rpyc://127.0.0.1:1",), ValueError, "rpyc:// is not available yet"),
+        (("nbrpc://127.0.0.1:x",), ValueError, "127.0.0.1:x"),
+        (("http://127.0.0.1:80",), ValueError, "http://"),
         ((None,), TypeError, "needs a host name or a URL, not NoneType"),
+        ((18861,), TypeError, "needs a host name or a URL, not int"),
+        (("127.0.0.1", 1, 5), TypeError, "service is a class derived from nbrpc.Service"),
+        (("127.0.0.1", 1, nbrpc.VoidService, 5), TypeError, "config is a dict of RPyC's keys, not"),
         (("no-such-host.invalid", 1), nbrpc.ConnectFailed, "check its spelling"),
     ],
 )
@@ -136,6 +141,121 @@ def test_no_address(arguments, kind, sentence):
     """What is wrong with an address is said in terms of the address."""
     with pytest.raises(kind, match=re.escape(sentence)):
         nbrpc.connect(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"timeout": "x"}, "the timeout is a number of seconds, not 'x'"),
+        ({"token": 5}, "a token is a text, not int"),
+    ],
+)
+def test_wrong_options_of_connect(bench, options, sentence):
+    """They are refused before anything is opened."""
+    server, _ = bench
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        nbrpc.connect(server.url, **options)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "kind", "sentence"),
+    [
+        (lambda: nbrpc.serve(5), TypeError, "a Service class or an object with methods, not 5"),
+        (lambda: nbrpc.serve(None), TypeError, "an object with methods, not None"),
+        (lambda: nbrpc.serve("nbrpc.demo:Bench"), TypeError, "not 'nbrpc.demo:Bench'"),
+        (lambda: nbrpc.serve(Bench, port="x"), ValueError, "0 for a free one, not 'x'"),
+        (lambda: nbrpc.serve(Bench, port=99999), ValueError, "0 for a free one, not 99999"),
+        (lambda: nbrpc.serve(Bench, host=5), TypeError, "host is a text, not int"),
+        (lambda: nbrpc.serve(Bench, path=5), TypeError, "the path of a Unix socket, not int"),
+        (lambda: nbrpc.serve(Bench, token=b"x"), TypeError, "token is a text, not bytes"),
+        (lambda: nbrpc.serve(Bench, config=5), TypeError, "config is a dict of RPyC's keys"),
+        (lambda: nbrpc.serve(Bench, hots="x"), TypeError, "unexpected keyword argument 'hots'"),
+    ],
+)
+def test_wrong_arguments_of_serve(attempt, kind, sentence):
+    """Nothing listens after them."""
+    with pytest.raises(kind, match=re.escape(sentence)) as raised:
+        attempt()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "kind", "sentence"),
+    [
+        (lambda _: nbrpc.gather(5), TypeError, "gather needs a list of results, not int"),
+        (
+            lambda conn: nbrpc.gather([nbrpc.async_(conn.root.scan)(1), 1]),
+            TypeError,
+            "gather needs results of asynchronous calls, as nbrpc.async_(function)(...) gives "
+            "them; item 1 is of type int",
+        ),
+        (lambda _: nbrpc.BgServingThread(5), TypeError, "nbrpc.connect gives it, not int"),
+        (
+            lambda conn: nbrpc.BgServingThread(conn, 5),
+            TypeError,
+            "callback is a function, not int",
+        ),
+        (
+            lambda _: nbrpc.async_(5),
+            TypeError,
+            "async_ needs something that can be called, not int",
+        ),
+        (
+            lambda _: nbrpc.timed(5, 1),
+            TypeError,
+            "timed needs something that can be called, not int",
+        ),
+        (lambda conn: nbrpc.timed(conn.root.scan, "x"), TypeError, "a number of seconds, not 'x'"),
+        (
+            lambda conn: nbrpc.async_(conn.root.scan)(1).add_callback(5),
+            TypeError,
+            "add_callback needs a function that takes the result, not int",
+        ),
+        (
+            lambda conn: nbrpc.async_(conn.root.scan)(1).set_expiry("x"),
+            TypeError,
+            "an expiry is a number of seconds, not 'x'",
+        ),
+        (
+            lambda conn: nbrpc.async_(conn.root.scan)(1).wait("x"),
+            TypeError,
+            "the timeout is a number of seconds, not 'x'",
+        ),
+        (lambda _: nbrpc.buffiter(5), TypeError, "'int' object is not iterable"),
+        (lambda _: nbrpc.buffiter([], "x"), ValueError, "chunk is a whole number from 1, not 'x'"),
+        (lambda _: nbrpc.watch(5, "x"), TypeError, "watch needs a remote object, not int"),
+        (
+            lambda conn: nbrpc.watch(conn.root, 5),
+            TypeError,
+            "watch needs the name of an attribute, not int",
+        ),
+        (
+            lambda conn: nbrpc.watch(conn.root, "voltage", "x"),
+            TypeError,
+            "every is a number of seconds, not 'x'",
+        ),
+        (
+            lambda conn: conn.root.alarm.subscribe(5),
+            TypeError,
+            "subscribe needs a function that takes the event, not int",
+        ),
+        (
+            lambda conn: conn.root.alarm.subscribe(print, maxsize="x"),
+            ValueError,
+            "maxsize is 1 to 1,000,000, not 'x'",
+        ),
+        (lambda conn: conn.serve("x"), TypeError, "the timeout is a number of seconds, not 'x'"),
+        (lambda conn: conn.poll_all("x"), TypeError, "the timeout is a number of seconds, not 'x'"),
+        (lambda conn: conn.ping(timeout="x"), TypeError, "a number of seconds, not 'x'"),
+    ],
+)
+def test_wrong_arguments(bench, attempt, kind, sentence):
+    """They are told where the mistake is made, and the connection lives on."""
+    _, connection = bench
+    with pytest.raises(kind, match=re.escape(sentence)) as raised:
+        attempt(connection)
+    assert "\n" not in str(raised.value)
+    assert connection.root.voltage == 1.0
 
 
 def test_a_wrong_token(bench):
@@ -155,6 +275,13 @@ def test_a_wrong_token(bench):
     [
         (lambda dev: dev.voltag, nbrpc.AccessDenied, "is not exposed; did you mean 'voltage'?"),
         (lambda dev: dev.stage.mve(3), nbrpc.AccessDenied, "did you mean 'move'?"),
+        (lambda dev: setattr(dev, "voltag", 5), nbrpc.AccessDenied, "did you mean 'voltage'?"),
+        (lambda dev: delattr(dev, "voltag"), nbrpc.AccessDenied, "did you mean 'voltage'?"),
+        (
+            lambda dev: setattr(dev, "scan", 5),
+            nbrpc.AccessDenied,
+            "'scan' of Bench cannot be set: only an exposed property with a setter can be",
+        ),
         (
             lambda dev: dev.sweep(nbrpc.by_value(object()), 5),
             nbrpc.NotSendable,

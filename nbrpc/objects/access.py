@@ -155,7 +155,12 @@ class Policy:
                 own = shape.quick_dictionary(obj) if borne is not None else None
                 if type(own) is dict and borne in own:
                     known = borne
-            value = getattr(obj, known or self.resolve(obj, name, READ))
+            known = known or self.resolve(obj, name, READ)
+            try:
+                value = getattr(obj, known)
+            except AttributeError as error:
+                self._suggest(obj, name, error)
+                raise
         else:
             value = bind(shape.getter, obj)(_checked(name))
         if issubclass(type(value), REFUSED_RESULTS) and not self.everything:
@@ -405,18 +410,29 @@ class Policy:
                 message = f"{what} is not exposed: mark it with @nbrpc.exposed{other}"
             else:
                 message = f"{what} is not open to the peer"
+        elif nearest := self._nearest(obj, name):
+            message = f"{what} is not exposed; did you mean {nearest!r}?"
         elif right is WRITE:
             message = f"{what} cannot be set: only an exposed property with a setter can be"
         else:
             message = f"{what} cannot be deleted by a peer"
         return AccessDenied(message, name=name)
 
+    def _suggest(self, obj: object, name: str, error: AttributeError) -> None:
+        """Let what Python says of an attribute that is not there name the one that was meant."""
+        if error.name == name and error.obj is obj and (nearest := self._nearest(obj, name)):
+            error.args = (f"{error}; did you mean {nearest!r}?",)
+
     def _nearest(self, obj: object, name: str) -> str | None:
-        if len(name) > 64:
+        """Give the visible name that is most like one that is not there; the search is bounded."""
+        if len(name) > 64 or name.startswith("_"):
+            return None
+        names = self.visible(obj)[:512]
+        if name in names:
             return None
         from difflib import get_close_matches
 
-        return next(iter(get_close_matches(name, self.visible(obj)[:512], 1, 0.75)), None)
+        return next(iter(get_close_matches(name, names, 1, 0.75)), None)
 
 
 def _has_setter(value: object) -> bool:

@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, SupportsIndex
 
 from nbrpc.connection_file import ServerInfo, remove, write
 from nbrpc.errors import NbrpcError
@@ -95,7 +95,10 @@ class Server:
     Raises
     ------
     ValueError
-        The host is beyond loopback, and neither TLS nor ``insecure=True`` was given.
+        The host is beyond loopback, and neither TLS nor ``insecure=True`` was given; or the port
+        is no port.
+    TypeError
+        An argument is of the wrong kind.
     OSError
         The port or path is taken.
 
@@ -118,7 +121,7 @@ class Server:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        path: str | None = None,
+        path: str | os.PathLike[str] | None = None,
         name: str | None = None,
         token: str | None = None,
         allow_code: bool = False,
@@ -131,7 +134,8 @@ class Server:
         backlog: int = 512,
         dispatcher: Callable[[], Any] = Workers,
     ) -> None:
-        self.path = path
+        _check_arguments(service, host, port, path, token)
+        self.path = path = None if path is None else os.fspath(path)
         self.host = None if path else host
         access, self.timing = from_config(config, timing=timing)
         self.limits = limits or DEFAULT_LIMITS
@@ -432,6 +436,23 @@ class _Disconnected:
             self._service.on_disconnect(self._connection)
         except Exception:
             log.exception("on_disconnect failed")
+
+
+def _check_arguments(
+    service: object, host: object, port: object, path: object, token: object
+) -> None:
+    """Refuse what cannot be meant."""
+    if service is None or isinstance(service, (bool, int, float, complex, str, bytes)):
+        raise TypeError(
+            f"what is served is a Service class or an object with methods, not {service!r:.80}"
+        )
+    if not isinstance(port, SupportsIndex) or not 0 <= int(port) < 65536:
+        raise ValueError(f"a port is a number from 1 to 65535, or 0 for a free one, not {port!r}")
+    for name, text in (("host", host), ("token", token)):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name} is a text, not {type(text).__name__}")
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path is the path of a Unix socket, not {type(path).__name__}")
 
 
 def _has_exposed(cls: type, prefix: str) -> bool:

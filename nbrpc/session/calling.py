@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbrpc.errors import ConnectionLost, LimitExceeded
 from nbrpc.objects.boxing import by_value
 from nbrpc.objects.proxy import is_proxy, target_of
+from nbrpc.options import check_seconds
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.call import current_job
 from nbrpc.session.local_result import LocalResult, nowhere
@@ -128,15 +129,29 @@ def async_(function: Any) -> AsyncFunction:
     """
     if isinstance(function, AsyncFunction):
         return function
-    if not callable(function):
-        raise TypeError(f"async_ needs something that can be called, not {type(function).__name__}")
+    _check_callable("async_", function)
     return AsyncFunction(function)
 
 
 def timed(function: Any, seconds: float) -> AsyncFunction:
-    """Like `async_`, with results that expire after so many seconds."""
-    async_(function)
+    """Like `async_`, with results that expire after so many seconds; see `AsyncResult.set_expiry`.
+
+    Raises
+    ------
+    TypeError
+        It cannot be called, or that is no number of seconds.
+    """
+    _check_callable("timed", function)
+    check_seconds("the second argument of timed", seconds)
     return AsyncFunction(function, seconds)
+
+
+def _check_callable(user: str, function: object) -> None:
+    if not callable(function):
+        raise TypeError(
+            f"{user} needs something that can be called, not {type(function).__name__}: give the "
+            "function itself, without calling it"
+        )
 
 
 def obtain(obj: Any) -> Any:
@@ -164,11 +179,14 @@ def buffiter(
 
     Raises
     ------
+    TypeError
+        It cannot be iterated over.
     ValueError
         A size is below 1.
     """
-    if min(chunk, max_chunk, factor) < 1:
-        raise ValueError("chunk, max_chunk and factor are at least 1")
+    for name, size in (("chunk", chunk), ("max_chunk", max_chunk), ("factor", factor)):
+        if type(size) is not int or size < 1:
+            raise ValueError(f"{name} is a whole number from 1, not {size!r}")
     return iter(iterable)
 
 

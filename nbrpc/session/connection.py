@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbrpc.errors import AccessDenied, CallTimeout
 from nbrpc.objects.boxing import by_value
+from nbrpc.options import check_seconds
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.call import Call
 from nbrpc.session.dispatch import Dispatcher, Queue
@@ -124,6 +125,7 @@ class Connection:
             The connection has ended.
         """
         del data
+        check_seconds("the timeout", timeout)
         try:
             return self.session.ping(timeout)
         except CallTimeout:
@@ -201,6 +203,7 @@ class Connection:
         ConnectionLost
             The connection has ended and nothing is left to run.
         """
+        check_seconds("the timeout", timeout)
         session = self.session
         dispatcher = session.dispatcher
         if dispatcher.run_queued():
@@ -230,6 +233,7 @@ class Connection:
 
     def poll_all(self, timeout: float = 0) -> bool:
         """Run everything that is there, and what comes within ``timeout`` seconds."""
+        check_seconds("the timeout", timeout)
         ends = time.monotonic() + timeout
         ran = False
         while self.serve(max(0.0, ends - time.monotonic())):

@@ -19,8 +19,21 @@ def gather(results: Iterable[AsyncResult]) -> AsyncResult:
 
     Its value is the list of their values, in order; the first exception is its exception. Its
     progress counts those that have ended. Cancelling it cancels all.
+
+    Raises
+    ------
+    TypeError
+        Something among them is no result.
     """
+    if not isinstance(results, Iterable):
+        raise TypeError(f"gather needs a list of results, not {type(results).__name__}")
     items = list(results)
+    for index, item in enumerate(items):
+        if not isinstance(item, AsyncResult):
+            raise TypeError(
+                "gather needs results of asynchronous calls, as nbrpc.async_(function)(...) gives "
+                f"them; item {index} is of type {type(item).__name__}"
+            )
     session: Any = items[0].session if items else nowhere()
     whole = _Gathering(session, items)
     for item in items:

@@ -54,7 +54,7 @@ class Heartbeats:
         finally:
             self._pings.pop(number, None)
         if isinstance(call.reply, BaseException):
-            raise self._fresh(call.reply)
+            raise lost(self)  # type: ignore[arg-type]
         return time.monotonic() - begun
 
     def on_tick(self, now: float) -> None:
@@ -73,11 +73,7 @@ class Heartbeats:
         heartbeat, dead_after = self.timing.heartbeat, self.timing.dead_after
         silent = now - self._heard
         if dead_after is not None and silent >= dead_after:
-            self.lose(
-                ConnectionLost(
-                    f"{self.name} gave no sign of life for {silent:.1f} s; connect again"
-                )
-            )
+            self.lose(ConnectionLost(f"{self.name} gave no sign of life for {silent:.1f} s"))
         elif heartbeat is not None and silent >= heartbeat and not self._pings:
             number = next(self._seqs)
             self._pings[number] = (now, None)

@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -14,11 +13,12 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from nbrpc.errors import CallCancelled, CallTimeout, ConnectionLost
+from nbrpc.options import check_seconds
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box
 from nbrpc.session.call import Call, current_job
 from nbrpc.session.reactor import reactor
-from nbrpc.session.result_jobs import Callback, Unread
+from nbrpc.session.result_jobs import Callback, Expiry, Unread
 from nbrpc.session.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -194,7 +194,10 @@ class AsyncResult(Call):
             The result is expired, or did not come within ``timeout``; in the second case it is as
             pending as before.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None
+        if timeout is not None:
+            check_seconds("the timeout", timeout)
+            deadline = time.monotonic() + timeout
         expiry = self._deadline
         if expiry is not None and (deadline is None or expiry < deadline):
             deadline = expiry
@@ -290,6 +293,11 @@ class AsyncResult(Call):
         It runs where events of the connection run, in the context of this call. What it raises is
         logged.
         """
+        if not callable(function):
+            raise TypeError(
+                "add_callback needs a function that takes the result, not "
+                f"{type(function).__name__}"
+            )
         context = copy_context()
         context.run(current_job.set, None)  # it will run for no request of a peer
         with _unboxing:
@@ -330,13 +338,23 @@ class AsyncResult(Call):
             self.session.dispatcher.submit(Callback(self, function, context))
 
     def set_expiry(self, seconds: float | None) -> None:
-        """Let the result expire when it has not come within so many seconds; None never."""
+        """Let the result expire when it has not come within so many seconds; None never.
+
+        Expiry frees whoever waits on this side, and drops what comes later. The peer is not told,
+        and its code runs on: it may be moving hardware. `cancel` is what stops it.
+
+        Raises
+        ------
+        TypeError
+            It is no number of seconds.
+        """
+        check_seconds("an expiry", seconds)
         if self.done:
             return
         self._deadline = None if seconds is None else time.monotonic() + seconds
         if seconds is not None:
             # Those who do not look are told as well: a future, a display, a coroutine.
-            reactor().call_later(max(0.0, seconds), _Expiry(self))
+            reactor().call_later(max(0.0, seconds), Expiry(self))
 
     def future(self) -> Future[Any]:
         """Give a `concurrent.futures.Future` that ends as this result does."""
@@ -465,20 +483,6 @@ class _Given(NamedTuple):
 
     value: Any
     error: BaseException | None
-
-
-class _Expiry:
-    """The moment at which a result expires, unless it has come or the time was changed."""
-
-    __slots__ = ("result",)
-
-    def __init__(self, result: AsyncResult) -> None:
-        self.result = weakref.ref(result)
-
-    def run(self) -> None:
-        result = self.result()
-        if result is not None:
-            result._has_expired()
 
 
 def _short(arg: object) -> str:

@@ -1,8 +1,9 @@
-"""What is run for a result after its end: its callbacks, and a word about an error nobody read."""
+"""What is run for results: their expiry, callbacks, and a word about an error that nobody read."""
 
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from nbrpc.protocol import messages
 if TYPE_CHECKING:
     from nbrpc.session.result import AsyncResult
 
-__all__ = ["Callback", "Unread"]
+__all__ = ["Callback", "Expiry", "Unread"]
 
 log = logging.getLogger("nbrpc.session")
 
@@ -34,6 +35,21 @@ class Callback:
             self.context.copy().run(self.function, self.result)
         except Exception:
             log.exception("a callback of %r failed", self.result)
+
+
+class Expiry:
+    """The moment at which a result expires, unless it has come or the time was changed."""
+
+    __slots__ = ("result",)
+
+    def __init__(self, result: AsyncResult) -> None:
+        self.result = weakref.ref(result)
+
+    def run(self) -> None:
+        """Let it expire, if it still exists and its time is over."""
+        result = self.result()
+        if result is not None:
+            result._has_expired()
 
 
 class Unread:

@@ -311,12 +311,7 @@ class Session(Quick, Receiving, Heartbeats, Answers):
 
     def _fresh(self, error: BaseException) -> BaseException:
         """Give an error of the link as a new object, since each waiter adds its own traceback."""
-        if isinstance(error, ConnectionLost):
-            fresh = ConnectionLost(str(error))
-            fresh.maybe_executed = True
-            fresh.__cause__ = error
-            return fresh
-        return error
+        return lost(self, maybe_executed=True) if isinstance(error, ConnectionLost) else error
 
     def abandon(self, call: Call) -> None:
         """Nobody waits for a call any more: tell the peer to stop, and drop what comes."""
@@ -463,7 +458,7 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         self.guard = self.boxing.guard = allocate_lock()
         self.closed = True
         self.lost_because = ConnectionLost(
-            "this process was forked: its parent has the connection; connect anew here"
+            "this process was forked, and its parent has the connection"
         )
         for call in list(self.pending.values()):
             call.forked(self.lost_because)

@@ -298,15 +298,19 @@ class RemoteEvent:
 
         Raises
         ------
+        TypeError
+            The callback cannot be called.
         ValueError
             The policy is unknown or refused, or ``maxsize`` is not above 0.
         """
         if policy not in POLICIES:
             raise ValueError(f"policy is one of {', '.join(POLICIES)}, not {policy!r}")
         if not callable(callback):
-            raise TypeError(f"a callback is needed, not {callback!r}")
-        if not 0 < maxsize <= MOST_QUEUED:
-            raise ValueError(f"maxsize is 1 to {MOST_QUEUED:,}, not {maxsize}")
+            raise TypeError(
+                f"subscribe needs a function that takes the event, not {type(callback).__name__}"
+            )
+        if type(maxsize) is not int or not 0 < maxsize <= MOST_QUEUED:
+            raise ValueError(f"maxsize is 1 to {MOST_QUEUED:,}, not {maxsize!r}")
         session = self._session
         maxsize = 1 if policy == "latest" else maxsize
         subscription = Subscription(session, self._name, callback, maxsize, direct=direct)

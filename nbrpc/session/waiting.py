@@ -179,9 +179,21 @@ def check_nesting(depth: int, limit: int) -> None:
         )
 
 
-def lost(session: Session) -> ConnectionLost:
-    """Give a fresh error for a dead session, chained to what ended it."""
+def lost(session: Session, *, maybe_executed: bool = False) -> ConnectionLost:
+    """Give a fresh error for a dead session, chained to what ended it.
+
+    Parameters
+    ----------
+    maybe_executed
+        Whether a call was under way.
+    """
     cause = session.lost_because
-    error = ConnectionLost(str(cause) if cause else f"the connection to {session.name} is closed")
+    text = str(cause) if cause else f"the connection to {session.name} is closed"
+    if maybe_executed:
+        text += "; the call may have run all the same"
+    if session.connecting:
+        text += "; connect again"
+    error = ConnectionLost(text)
+    error.maybe_executed = maybe_executed
     error.__cause__ = cause
     return error

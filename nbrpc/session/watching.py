@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nbrpc.errors import RemoteProtocolError
 from nbrpc.objects.operations import find_object
 from nbrpc.objects.proxy import resolve, target_of
+from nbrpc.options import check_seconds
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.answers import SESSION_OPERATIONS
 from nbrpc.session.events import BoundEvent, accept_subscriber
@@ -37,13 +38,16 @@ def watch(obj: Any, name: str, every: float = 0.5) -> Watch:
     Raises
     ------
     TypeError
-        ``obj`` is not remote.
+        ``obj`` is not remote, ``name`` no text or ``every`` no number.
     ValueError
         ``every`` is too short.
     """
     if target_of(obj) is None:
         raise TypeError(f"watch needs a remote object, not {type(obj).__name__}")
-    if not every >= FASTEST:
+    if not isinstance(name, str):
+        raise TypeError(f"watch needs the name of an attribute, not {type(name).__name__}")
+    check_seconds("every", every, endless=False)
+    if every < FASTEST:
         raise ValueError(f"every is at least {FASTEST} s, not {every!r}")
     proxy = resolve(obj)
     return Watch(proxy._nbrpc_session_, proxy, name, every)

@@ -42,7 +42,9 @@ class EventFeed(LiveWidget):
 
     Examples
     --------
-    >>> nbrpc.widgets.EventFeed(dev.alarm)      # or dev.alarm.feed()
+    In a notebook::
+
+        nbrpc.widgets.EventFeed(dev.alarm)      # or dev.alarm.feed()
     """
 
     _esm = source("common.js", "events.js", "feed.js")

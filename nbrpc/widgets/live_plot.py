@@ -64,8 +64,10 @@ class LivePlot(LiveWidget):
 
     Examples
     --------
-    >>> nbrpc.widgets.LivePlot(dev.reading, x=0, y=1)       # or dev.reading.plot(x=0, y=1)
-    >>> nbrpc.watch(dev, "temperature", every=0.5).plot()
+    In a notebook::
+
+        nbrpc.widgets.LivePlot(dev.reading, x=0, y=1)       # or dev.reading.plot(x=0, y=1)
+        nbrpc.watch(dev, "temperature", every=0.5).plot()
     """
 
     _esm = source("common.js", "events.js", "uplot.js", "plot.js")

@@ -45,7 +45,9 @@ class ValueTile(LiveWidget):
 
     Examples
     --------
-    >>> nbrpc.widgets.ValueTile(nbrpc.watch(dev, "temperature"), "housing, °C")
+    In a notebook::
+
+        nbrpc.widgets.ValueTile(nbrpc.watch(dev, "temperature"), "housing, °C")
     """
 
     _esm = source("common.js", "events.js", "tile.js")

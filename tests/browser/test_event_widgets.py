@@ -28,6 +28,20 @@ def wait(locator, condition):
     eventually(lambda: locator.evaluate(condition), LOADED / 1000, condition)
 
 
+def drag(page, plot):
+    """Choose a part of the chart with the mouse; the page may still be moving below it."""
+    over = plot.locator(".u-over")
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 60, steps=4)
+    page.mouse.up()
+    return plot.evaluate(
+        "node => new Promise((done) => setTimeout(() => done(node.dataset.zoomed === 'true'), 300))"
+    )
+
+
 def number(text):
     """A number with its thousands apart."""
     return float(text.replace(",", ""))
@@ -86,16 +100,10 @@ def test_event_widgets_live_in_the_page(open_notebook, chromium):
     assert plot.evaluate(PICTURE)[0] != first[0]
     assert "[*]" in notebook.cell(5).locator(".jp-InputPrompt").first.inner_text()
     notebook.interrupt()
+    notebook.cell(5).get_by_text("KeyboardInterrupt").first.wait_for(timeout=LOADED)
 
     # Of a part of the chart one view shows more, and the other follows as before.
-    over = plot.locator(".u-over")
-    over.scroll_into_view_if_needed()
-    box = over.bounding_box()
-    page.mouse.move(box["x"] + 200, box["y"] + 60)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 300, box["y"] + 60, steps=4)
-    page.mouse.up()
-    wait(plot, "node => node.dataset.zoomed === 'true'")
+    eventually(lambda: drag(page, plot), LOADED / 1000, "dragging zooms")
     assert other.get_attribute("data-zoomed") == "false"
     plot.get_by_role("button", name="Live").click()
     wait(plot, "node => node.dataset.zoomed === 'false'")

@@ -181,7 +181,7 @@ def test_children_under_traffic(forking):
         except BaseException as error:
             wrong.append(error)
 
-    with nbrpc.serve(Various) as busy:
+    with nbrpc.serve(Various, per_connection=True) as busy:
         threads = [threading.Thread(target=call, args=(busy,)) for _ in range(3)]
         for thread in threads:
             thread.start()
