@@ -1,4 +1,8 @@
-"""The HTML of nbrpc's displays: static, without script, readable in light and dark themes."""
+"""The HTML of nbrpc's displays: static, readable in light and dark themes.
+
+The only script in it is that of a Copy button, the same text everywhere. A page that does not trust
+its notebook drops it, and the button is without effect there.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,13 @@ __all__ = [
     "result",
     "table",
 ]
+
+COPY = (
+    '<button type="button" class="nbrpc-copy" aria-label="copy the error as text" '
+    'style="margin-top:6px" onclick="navigator.clipboard.writeText(this.nextElementSibling'
+    ".textContent).then(() =&gt; {{ this.textContent = 'Copied' }})\">Copy</button>"
+    "<pre hidden>{}</pre>"
+)
 
 LONGEST_NAME = 500
 LARGEST = 64 * 1024
@@ -97,6 +108,7 @@ def result(
     progress: tuple[float, float | None, str] | None = None,
     tail: str = "",
     outcome: str = "",
+    report: str = "",
     as_of: str = "",
 ) -> str:
     """Give the panel of one AsyncResult.
@@ -107,6 +119,8 @@ def result(
         The last lines of output; folded once the result is ready.
     outcome
         HTML that is trusted: the display of the value, or `failure`.
+    report
+        What a Copy button copies; without it there is none.
     as_of
         The time of day, of a panel that is not final.
     """
@@ -124,7 +138,8 @@ def result(
         output = f'<pre class="nbrpc-output" style="{TEXT}">{text(tail)}</pre>'
         folds = state == "ready" and tail.count("\n") > 2
         parts.append(f"<details><summary>output</summary>{output}</details>" if folds else output)
-    return "".join([*parts, outcome, "</div>"])
+    copy = COPY.format(text(report)) if report else ""
+    return "".join([*parts, outcome, copy, "</div>"])
 
 
 def failure(line: str, details: str) -> str:

@@ -114,6 +114,7 @@ def result_bundle(result: AsyncResult) -> dict[str, str]:
     text = repr(result)
     if ended and state in ("error", "lost"):
         text += f"\n{page.name(str(error_of(result)))}"
+    outcome, report = record.outcome(result) if ended else ("", "")
     html = page.result(
         state=state,
         call=result.call,
@@ -121,7 +122,8 @@ def result_bundle(result: AsyncResult) -> dict[str, str]:
         elapsed=result.elapsed,
         progress=result.progress,
         tail=record.tail,
-        outcome=record.outcome(result)[0] if ended else "",
+        outcome=outcome,
+        report=report,
         as_of="" if ended else time.strftime("%H:%M"),
     )
     return {"text/html": html, "text/plain": text}

@@ -50,8 +50,9 @@ TOUCH = """cell => {
 # Lab itself makes links of what looks like an address in text, javascript:// included; they open
 # apart from the page (noopener), where browsers run no such address.
 FOREIGN = """cell => [...cell.querySelectorAll(".jp-OutputArea-output *")].filter(part =>
-  part.matches("script, iframe, object, embed, form, link, meta, base, style, [srcdoc], [onclick]")
-  || [...part.attributes].some(attribute => /^on|^data-commandlinker/i.test(attribute.name))
+  part.matches("script, iframe, object, embed, form, link, meta, base, style, [srcdoc]")
+  || [...part.attributes].some(attribute => /^on|^data-commandlinker/i.test(attribute.name)
+    && !(part.matches("button.nbrpc-copy") && attribute.name === "onclick"))
   || /^\\s*(javascript|vbscript):/i.test(part.getAttribute("href") ?? "")
     && !(part.target === "_blank" && part.rel === "noopener" && part.closest("pre"))
   || part.closest(".mathjax_ignore") && (

@@ -59,6 +59,12 @@ def test_a_result_lives_in_the_page(open_notebook, lab):
     failing.locator(".nbrpc-result[data-state=error]").wait_for(timeout=SOON)
     assert "ZeroDivisionError: division by zero" in failing.locator("summary").first.inner_text()
     assert "return 1 / 0" in failing.locator(".nbrpc-error pre").first.inner_text()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.url)
+    failing.locator("button.nbrpc-copy").click()
+    failing.locator("button.nbrpc-copy", has_text="Copied").wait_for(timeout=SOON)
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "ZeroDivisionError: division by zero" in copied
+    assert "nbrpc " in copied
 
     two = notebook.run(5).locator(".nbrpc-result")
     two.nth(1).wait_for(timeout=SOON)
