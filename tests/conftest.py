@@ -24,8 +24,10 @@ from tests.support import (
 SETTLE = 3.0
 """Seconds that threads and sockets have to go away by themselves after a test."""
 
-# Examples are not timed: on a loaded machine a slow one says nothing.
-hypothesis.settings.register_profile("here", deadline=None)
+# Examples are not timed: on a loaded machine a slow one says nothing, nor does slow generation.
+hypothesis.settings.register_profile(
+    "here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("here")
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.browser.lab import Notebook, run_chromium, run_lab
 from tests.support import start_server
+
+
+def pytest_collection_modifyitems(items):
+    """Run these tests last: as long as its browser lives, playwright runs an event loop here."""
+    items.sort(key=lambda item: Path(__file__).parent in item.path.parents)
 
 
 @pytest.fixture(scope="session")

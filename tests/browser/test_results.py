@@ -22,7 +22,7 @@ def test_a_result_lives_in_the_page(open_notebook, lab):
     notebook = open_notebook(
         "%load_ext nbrpc\n%rpc_connect bench\ndev = conn.root\nimport time",
         "job = nbrpc.async_(dev.scan)(150); job",
-        "time.sleep(8)",
+        "time.sleep(60)",
         "%%remote -a --as sleeper\nimport time\nprint('\\x1b[31mbegins\\x1b[0m')\ntime.sleep(60)",
         "%%remote -a --as failing\ndef inner():\n    return 1 / 0\ninner()",
         "long = nbrpc.async_(dev.scan)(2_000)\n"
@@ -46,6 +46,9 @@ def test_a_result_lives_in_the_page(open_notebook, lab):
     busy = notebook.start(2)
     notebook.cell(1).locator(".nbrpc-result[data-state=ready]").wait_for(timeout=SOON)
     assert "[*]" in busy.locator(".jp-InputPrompt").first.inner_text(), "the cell was done already"
+
+    notebook.interrupt()
+    busy.locator(".jp-OutputArea-output", has_text="KeyboardInterrupt").wait_for(timeout=SOON)
 
     sleeping = notebook.run(3)
     sleeping.locator(".nbrpc-output", has_text="begins").wait_for(timeout=SOON)
@@ -108,7 +111,7 @@ def test_a_board_of_500(open_notebook):
         "results += [nbrpc.async_(dev.scan)(20_000) for _ in range(12)]\n"
         "results += [nbrpc.async_(dev.scan)('x') for _ in range(3)]\n"
         "board = ResultBoard(results); board",
-        "time.sleep(6)",
+        "time.sleep(60)",
         "sorted(board.counts.items())",
     )
     page = notebook.page
@@ -137,7 +140,8 @@ def test_a_board_of_500(open_notebook):
     notebook.theme("Dark")
     accessible(page, ".nbrpc-board")
     notebook.theme("Light")
-    notebook.run(2)
+    notebook.interrupt()
+    busy.locator(".jp-OutputArea-output", has_text="KeyboardInterrupt").wait_for(timeout=SOON)
     board.locator("button.nbrpc-cancel-all").click()
     board.locator(".nbrpc-sums", has_text="12 cancelled").wait_for(timeout=SOON)
     assert "('cancelled', 12)" in notebook.run(3).locator(".jp-OutputArea-output").inner_text()
