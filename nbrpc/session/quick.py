@@ -141,7 +141,9 @@ class Quick:
         except NbrpcError as error:  # first, since ConnectionLost is an OSError as well
             self.lose(error)
         except (OSError, OverflowError, UnicodeEncodeError):
-            pass  # nothing came within a tick, the link is lost, or an argument is not plain
+            if call is not None:  # nothing came within a tick: see `wait_for`
+                call.reads_socket = get_ident() != interrupts.main_thread
+            # Else the link is lost, or an argument is not plain.
         finally:
             self.reading.release()
             if self.waiters:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 import time
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import CallTimeout, ConnectionLost, NbrpcError
@@ -64,6 +64,7 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
         dispatcher = None
     if job is not None:
         job.waits_on = call
+    reads = call.reads_socket
     call.waiting = True
     session.waiters.add(call)
     if dispatcher is not None:
@@ -88,9 +89,12 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
             if deadline is not None and time.monotonic() >= deadline:
                 raise CallTimeout("the result did not come in time")
             # With several waiting, the reactor reads for all: passing the role on costs more.
-            alone = call.reads_socket and len(session.waiters) == 1
+            alone = reads and len(session.waiters) == 1
             if alone and _may_read(session, deadline) and session.reading.acquire(False):
-                _read(session, call, dispatcher)
+                if not _read(session, call, dispatcher):
+                    # An interrupt strikes a sleep at once, but a read when its tick is over. After
+                    # so long it does not matter that the reactor has to wake this thread.
+                    reads = get_ident() != interrupts.main_thread
             else:
                 session.ensure_read()
                 _sleep(call, deadline, dispatcher)
@@ -113,21 +117,28 @@ def _may_read(session: Session, deadline: float | None) -> bool:
     return interrupts.guarded()
 
 
-def _read(session: Session, call: Call, dispatcher: Any) -> None:
-    """Read the socket until there is something for this thread; has the reading lock."""
+def _read(session: Session, call: Call, dispatcher: Any) -> bool:
+    """Read the socket until there is something for this thread; has the reading lock.
+
+    Returns
+    -------
+    bool
+        False when a tick has passed without a byte.
+    """
     try:
         receive = session.transport.wait_receive
         while True:
             data = receive(READ_SIZE)
             if data is None:
-                return  # a tick passed: look at deadlines and interrupts
+                return False  # look at deadlines and interrupts
             session.feed(data)
             if call.done or call.jobs or (dispatcher is not None and dispatcher.has_jobs()):
-                return
+                return True
             if interrupts.held_back():
-                return  # progress, events and the like may come without end
+                return True  # progress, events and the like may come without end
     except NbrpcError as error:
         session.lose(error)
+        return True
     finally:
         session.reading.release()
         if len(session.waiters) > 1:
