@@ -8,10 +8,10 @@ from typing import Any, SupportsIndex
 from nbrpc.errors import AuthenticationFailed
 from nbrpc.options import (
     CODE_ACCESS,
-    DEFAULT_LIMITS,
     Limits,
     Timing,
     check_seconds,
+    checked_limits,
     from_config,
 )
 from nbrpc.protocol.machine import ChooseToken, Protocol, Role
@@ -86,7 +86,7 @@ def connect(
     access, timing = from_config(config, timing=timing)
     if service.allow_code:
         access = CODE_ACCESS
-    limits = limits or DEFAULT_LIMITS
+    limits = checked_limits(limits)
     protocol = Protocol(
         Role.CLIENT,
         limits,

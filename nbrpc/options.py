@@ -11,7 +11,15 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any
 
-__all__ = ["SAFE_ATTRIBUTES", "Access", "Limits", "Timing", "check_seconds", "from_config"]
+__all__ = [
+    "SAFE_ATTRIBUTES",
+    "Access",
+    "Limits",
+    "Timing",
+    "check_seconds",
+    "checked_limits",
+    "from_config",
+]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -122,6 +130,21 @@ def check_seconds(what: str, value: object, *, endless: bool = True) -> None:
         return
     if not isinstance(value, Real) or value != value:  # noqa: PLR0124 - nan
         raise TypeError(f"{what} is a number of seconds, not {value!r}")
+
+
+def checked_limits(limits: Limits | None) -> Limits:
+    """Give these limits, or the usual ones for None.
+
+    Raises
+    ------
+    TypeError
+        They are none.
+    """
+    if limits is None:
+        return DEFAULT_LIMITS
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits are an nbrpc.Limits, not {limits!r}")
+    return limits
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - a check reads best like this
@@ -302,10 +325,12 @@ def from_config(
     ValueError
         A key is unknown, or its value is of the wrong kind.
     TypeError
-        It is no dictionary.
+        It is no dictionary, or the timing no `Timing`.
     """
     if config is not None and not isinstance(config, Mapping):
         raise TypeError(f"config is a dict of RPyC's keys, not {type(config).__name__}")
+    if timing is not None and not isinstance(timing, Timing):
+        raise TypeError(f"timing is an nbrpc.Timing, not {timing!r}")
     access = access or DEFAULT_ACCESS
     timing = timing or DEFAULT_TIMING
     if not config:

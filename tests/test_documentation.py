@@ -178,7 +178,9 @@ class Reader:
         """Run the cells of the page in a kernel."""
         if not self.cells:
             return
-        nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+        import nbclient
+        import nbformat
+
         notebook = nbformat.v4.new_notebook()
         notebook.cells = [nbformat.v4.new_code_cell(self.adapted(cell.body)) for cell in self.cells]
         client = nbclient.NotebookClient(

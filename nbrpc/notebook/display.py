@@ -3,9 +3,10 @@
 A result that runs is shown as a live widget, with HTML and text in the same bundle. Once it has
 ended its display is replaced, by its id, with HTML and text alone: a notebook that was saved and is
 opened without a kernel, converted, or put on a page says how it ended, where a page would miss the
-model of a widget. The replacement is sent at once, from the thread that learns of the end, so that
-it shows while the kernel is busy with another cell. Programs that execute notebooks record only
-what belongs to the running cell; so what ended between cells is sent again when the next cell ends.
+model of a widget. (A `ResultView` that the user made stays one, and only its HTML and text become
+final.) The replacement is sent at once, from the thread that learns of the end, so that it shows
+while the kernel is busy with another cell. Programs that execute notebooks record only what belongs
+to the running cell; so what ended between cells is sent again when the next cell ends.
 """
 
 from __future__ import annotations
@@ -57,7 +58,17 @@ class ResultDisplays:
         if has_ended(result):
             self._shell.display_pub.publish(result_bundle(result), {})
             return
-        display = ResultDisplay(result, self)
+        self._begin(ResultDisplay(ResultView(result), self, replaced=True))
+
+    def show_view(self, view: ResultView) -> None:
+        """Display a view that the user made, and keep its fallbacks true."""
+        display = ResultDisplay(view, self, replaced=False)
+        if has_ended(view.result):
+            self._shell.display_pub.publish(display.bundle(), {})
+            return
+        self._begin(display)
+
+    def _begin(self, display: ResultDisplay) -> None:
         self._running.add(display)
         display.begin()
 
@@ -96,12 +107,19 @@ class ResultDisplays:
 
 
 class ResultDisplay:
-    """One display of one result that had not ended when it was shown."""
+    """One display of one result that had not ended when it was shown.
 
-    def __init__(self, result: Any, displays: ResultDisplays) -> None:
-        self.result = result
+    Parameters
+    ----------
+    replaced
+        Whether the widget gives way to HTML once the result has ended.
+    """
+
+    def __init__(self, view: ResultView, displays: ResultDisplays, *, replaced: bool) -> None:
+        self.result = view.result
         self._displays = displays
-        self._view = ResultView(result)
+        self._view = view
+        self._replaced = replaced
         self._identity = uuid.uuid4().hex
         self._pace = Pace(self._look)
         self._lock = threading.Lock()
@@ -109,9 +127,13 @@ class ResultDisplay:
 
     def begin(self) -> None:
         """Send the display, and watch the result."""
-        bundle = self._view._repr_mimebundle_() or ({}, {})
-        self._displays.publish(bundle[0], self._identity, update=False)
+        self._displays.publish(self.bundle(), self._identity, update=False)
         self.result.observe_end(self._changed)
+
+    def bundle(self) -> dict[str, Any]:
+        """Give the widget with its fallbacks; these alone, if it was closed."""
+        bundle = self._view._repr_mimebundle_()
+        return result_bundle(self.result) if bundle is None else bundle[0]
 
     def _changed(self, _: object) -> None:
         if has_ended(self.result):
@@ -133,13 +155,15 @@ class ResultDisplay:
 
     def publish_end(self) -> None:
         """Send how the result ended."""
-        self._displays.publish(result_bundle(self.result), self._identity, update=True)
+        bundle = result_bundle(self.result) if self._replaced else self.bundle()
+        self._displays.publish(bundle, self._identity, update=True)
 
     def close(self) -> None:
         """Send nothing any more."""
         self._pace.stop()
         self.result.unobserve(self._changed)
-        self._view.close()
+        if self._replaced:
+            self._view.close()
 
 
 def proxy_bundle(proxy: Any) -> dict[str, str]:

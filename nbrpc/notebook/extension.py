@@ -131,7 +131,8 @@ class Extension:
             running_cell.set(self._shell.get_parent())
         interrupts.install()  # a kernel sets its own handler for every cell
 
-    def _after_cell(self, _: Any) -> None:
+    def _after_cell(self, outcome: Any) -> None:
+        tracebacks.name_stop(outcome)
         self._in_cell = False
         self.displays.settle()
         self.displays.in_cell = False
@@ -140,6 +141,7 @@ class Extension:
         from nbrpc.client import Connection
         from nbrpc.objects.proxy import Member, Proxy
         from nbrpc.session.result import AsyncResult
+        from nbrpc.widgets.result_view import ResultView
 
         formatter = self._shell.display_formatter
         bundles, displays = formatter.mimebundle_formatter, formatter.ipython_display_formatter
@@ -152,6 +154,7 @@ class Extension:
             getattr(self._shell, "kernel", None) is not None
         ):  # a terminal cannot change what it shows
             wanted.append((displays, AsyncResult, self.displays.show))
+            wanted.append((displays, ResultView, self.displays.show_view))
         for where, kind, function in wanted:
             where.for_type(kind, function)
         return [(where, kind) for where, kind, _ in wanted]

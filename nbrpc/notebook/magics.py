@@ -25,13 +25,18 @@ from nbrpc.notebook.lines import (
     show,
 )
 from nbrpc.session.result import AsyncResult
-from nbrpc.widgets import page
+from nbrpc.widgets import live, page
 from nbrpc.widgets.sanitize import trust
 
 if TYPE_CHECKING:
     from nbrpc.notebook.extension import Extension
 
 __all__ = ["RpcMagics"]
+
+NO_SESSIONS = (
+    "sessions that outlive their connection are not there yet: connect without --session, and "
+    "the variables of remote cells last as long as the connection"
+)
 
 
 @magics_class
@@ -85,9 +90,12 @@ class RpcMagics(Magics):
     @argument(
         "--trust", action="store_true", help="show its rich output as it is, scripts included"
     )
+    @argument("--session", nargs="?", const="", help="not there yet: a session that lasts")
     def rpc_connect(self, line: str) -> None:
         """Connect to a server and show the connection."""
         arguments = parsed(self.rpc_connect, line)
+        if arguments.session is not None:
+            raise UsageError(NO_SESSIONS)
         name = identifier(arguments.name or self.connection_name)
         connection = self._connections.connect(arguments.target, name, arguments.token)
         if arguments.trust or name in self.trusted:
@@ -154,6 +162,7 @@ class RpcMagics(Magics):
         results = [self._result(expression) for expression in arguments.results]
         remote_cell.wait_ended(results or self._extension.displays.results(), arguments.timeout)
         self._extension.displays.settle()
+        live.send_states()
 
     @cell_magic
     @plainly

@@ -49,7 +49,8 @@ class Player:
     Parameters
     ----------
     label
-        Set before every line of text, where several remotes print into one cell.
+        Set before every line of text and above every display, where several remotes print into
+        one cell.
     """
 
     def __init__(self, shell: Any, result: Any, label: str = "") -> None:
@@ -57,10 +58,11 @@ class Player:
         self._shell = shell
         self._label = label
         self._held = {"stdout": "", "stderr": ""}  # beginnings of escape sequences
-        self._line_begins = True
+        self._begun = {"stdout": "", "stderr": ""}  # beginnings of lines that get a label
 
     def play(self) -> None:
         """Show what has come since the last time."""
+        ended = has_ended(self.result)  # first: what it has shown until then is there
         outputs = self.result.outputs
         wrote = False
         while outputs:
@@ -69,17 +71,14 @@ class Player:
                 self._write(kind, content)
                 wrote = True
             elif kind == "display":
-                name = display_name(content["transient"], self.result.session)
-                self._shell.display_pub.publish(
-                    *self._admitted(content),
-                    transient={"display_id": name} if name else {},
-                    update=content["update"] and name is not None,
-                )
+                self._display(content)
             elif kind == "result":
                 self._show(content)
             elif kind == "clear":
                 self._shell.display_pub.clear_output(bool(content))
-        if wrote:  # a kernel would keep text for 0.2 s
+        if ended:
+            self._end_lines()
+        if wrote or ended:  # a kernel would keep text for 0.2 s
             sys.stdout.flush()
             sys.stderr.flush()
 
@@ -89,17 +88,47 @@ class Player:
         self._held[kind] = text[cut:]
         text = clean(text[:cut])
         if self._label and text:
-            lines = text.splitlines(keepends=True)
-            first = self._label if self._line_begins else ""
-            self._line_begins = lines[-1].endswith("\n")
-            text = first + self._label.join(lines)
+            text = self._labelled(kind, text)
         (sys.stdout if kind == "stdout" else sys.stderr).write(text)
+
+    def _labelled(self, kind: str, text: str) -> str:
+        """Give the lines that are complete, each with the label: two remotes share no line."""
+        lines = (self._begun[kind] + text).splitlines(keepends=True)
+        self._begun[kind] = lines.pop() if lines and lines[-1][-1] not in "\r\n" else ""
+        return "".join(self._label + line for line in lines)
+
+    def _end_lines(self) -> None:
+        for kind, begun in self._begun.items():
+            if begun:
+                self._write(kind, "\n")
+
+    def _display(self, content: dict[str, Any]) -> None:
+        name = display_name(content["transient"], self.result.session)
+        update = content["update"] and name is not None
+        if not update:
+            self._head()
+        self._shell.display_pub.publish(
+            *self._admitted(content),
+            transient={"display_id": name} if name else {},
+            update=update,
+        )
+
+    def _head(self) -> None:
+        """Say whose the display is that follows, where that is not clear."""
+        if self._label:
+            self._end_lines()
+            sys.stdout.write(f"{self._label.rstrip()}\n")
+            sys.stdout.flush()
 
     def _show(self, content: dict[str, Any]) -> None:
         """Show the last value as the value of the local cell, which its variables do not become."""
         data, metadata = self._admitted(content)
-        if self._label:
+        if self._label and set(data) <= {"text/plain"}:
             self._write("stdout", f"{data.get('text/plain', '')}\n")
+            return
+        if self._label:  # one cell has one value
+            self._head()
+            self._shell.display_pub.publish(data, metadata)
             return
         hook = self._shell.displayhook
         hook.start_displayhook()

@@ -20,6 +20,7 @@ __all__ = [
     "Interrupted",
     "brief",
     "install",
+    "name_stop",
     "presentable",
     "unfinished",
     "uninstall",
@@ -32,6 +33,7 @@ WAITING = (PACKAGE, str(Path(asyncio.__file__).parent))
 """Where the frames lie of a cell that waits."""
 
 BRIEF = "_nbrpc_brief"
+STOP = "_nbrpc_stop"
 
 UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
 """A colour sequence that the next piece of text may complete."""
@@ -117,10 +119,33 @@ def uninstall(shell: Any) -> None:
 
 
 def _show_stop(
-    shell: Any, _kind: object, _error: object, traceback: TracebackType, **_options: object
+    shell: Any,
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType,
+    **_options: object,
 ) -> None:
     """Show a cell that Stop ended while it awaited as every other one that Stop ended."""
+    if not _is_cancelled():
+        shell.showtraceback((kind, error, traceback))
+        return
+    setattr(error, STOP, True)
     shell.showtraceback((Interrupted, Interrupted().with_traceback(traceback), traceback))
+
+
+def _is_cancelled() -> bool:
+    """Whether the running cell was cancelled, and not what it waited for."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task is None or task.cancelling() > 0
+
+
+def name_stop(outcome: Any) -> None:
+    """Have the reply to a cell that Stop ended while it awaited name what the cell shows."""
+    if getattr(getattr(outcome, "error_in_exec", None), STOP, False):
+        outcome.error_in_exec = Interrupted()
 
 
 def _render(error: NbrpcError) -> list[str]:

@@ -55,6 +55,9 @@ __all__ = [
 MAX_CLASSES: Final = 2_048
 """Classes that a policy remembers; classes made at run time would otherwise never go away."""
 
+MANY: Final = 1_024
+"""Names among which one is sought that was perhaps meant."""
+
 CALLED: Final = frozenset({"__call__", "__await__"})
 """What may always be asked of an object that was handed over."""
 
@@ -425,9 +428,9 @@ class Policy:
 
     def _nearest(self, obj: object, name: str) -> str | None:
         """Give the visible name that is most like one that is not there; the search is bounded."""
-        if len(name) > 64 or name.startswith("_"):
+        if len(name) > 64 or name.startswith("_") or len(own_attributes(obj)) > MANY:
             return None
-        names = self.visible(obj)[:512]
+        names = self.visible(obj)[:MANY]
         if name in names:
             return None
         from difflib import get_close_matches

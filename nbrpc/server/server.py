@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 
 from nbrpc.connection_file import ServerInfo, remove, write
 from nbrpc.errors import NbrpcError
-from nbrpc.options import CODE_ACCESS, DEFAULT_LIMITS, Access, Limits, Timing, from_config
+from nbrpc.options import CODE_ACCESS, Access, Limits, Timing, checked_limits, from_config
 from nbrpc.server.accepting import (
     FAILURE_DELAY,
     LONGEST_DELAY,
@@ -138,7 +138,7 @@ class Server:
         self.path = path = None if path is None else os.fspath(path)
         self.host = None if path else host
         access, self.timing = from_config(config, timing=timing)
-        self.limits = limits or DEFAULT_LIMITS
+        self.limits = checked_limits(limits)
         self.service = service
         self.allow_code = allow_code or getattr(service, "allow_code", False) is True
         self.access = self._access(access)

@@ -286,6 +286,7 @@ class Connection:
         return self._modules
 
     def _import(self, name: str) -> Any:
+        _check_text("the name of a module", name)
         return self.session.request(Operation.IMPORT, 0, name)
 
     @property
@@ -306,15 +307,18 @@ class Connection:
 
     def eval(self, expression: str) -> Any:
         """Evaluate an expression on the peer."""
+        _check_text("an expression", expression)
         return self.session.request(Operation.EVALUATE, 0, expression)
 
     def execute(self, source: str) -> None:
         """Execute statements on the peer."""
+        _check_text("source", source)
         self.session.request(Operation.EXECUTE, 0, source)
 
     def evaluate(self, expression: str) -> AsyncResult:
         """Evaluate an expression on the peer, asynchronously."""
         self._check_code()
+        _check_text("an expression", expression)
         return self.start(Operation.EVALUATE, 0, expression, call=expression)
 
     def run_cell(
@@ -343,6 +347,7 @@ class Connection:
             What the cell prints and displays arrives in its ``outputs``.
         """
         self._check_code()
+        _check_text("source", source)
         first = source.strip().partition("\n")[0][:60]
         pushed = by_value(push) if push else None
         arguments = (filename, first_line, pushed, tuple(pull))
@@ -364,6 +369,12 @@ class Connection:
                 f"{self.name} does not let clients run code: start it with --allow-code "
                 "(serve(..., allow_code=True)) or --classic"
             )
+
+
+def _check_text(what: str, text: object) -> None:
+    """Refuse what the peer would take for a breach of the protocol."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is a text, not {type(text).__name__}")
 
 
 class _Arrival(Call):

@@ -27,7 +27,7 @@ import anywidget
 
 from nbrpc.session.reactor import reactor
 
-__all__ = ["INTERVAL", "LiveWidget", "Pace", "source"]
+__all__ = ["INTERVAL", "LiveWidget", "Pace", "send_states", "source"]
 
 log = logging.getLogger("nbrpc.widgets")
 
@@ -135,11 +135,19 @@ class LiveWidget(anywidget.AnyWidget):
     def __init__(self, name: str = "", **traits: Any) -> None:
         super().__init__(**traits)
         self.closed = False
+        self._refreshing = threading.Lock()
         self._pace = Pace(self._refresh)
         self._beat_due = 0.0
         self.on_msg(self._received)
+        _open.add(self)
         if name:
             _replace_earlier(self, name)
+
+    def send_all(self) -> None:
+        """Send the state as it is now, all of it, as a part of the cell that runs."""
+        self._refresh()
+        if not self.closed:  # the module and its style never change
+            self.send_state([name for name in self.keys if not name.startswith("_")])
 
     # ---- for subclasses
 
@@ -181,6 +189,7 @@ class LiveWidget(anywidget.AnyWidget):
         if getattr(self, "closed", True):  # or it was never made
             return
         self.closed = True
+        _open.discard(self)
         self._pace.stop()
         try:
             self.release()
@@ -193,7 +202,7 @@ class LiveWidget(anywidget.AnyWidget):
         if self.closed:
             return
         try:
-            with self.hold_sync():
+            with self._refreshing, self.hold_sync():
                 self.refresh()
         except Exception:
             log.exception("%s could not be refreshed", type(self).__name__)
@@ -212,6 +221,19 @@ class LiveWidget(anywidget.AnyWidget):
             return None
         data, metadata = bundle
         return {**data, **self.fallback()}, metadata
+
+
+_open: weakref.WeakSet[LiveWidget] = weakref.WeakSet()
+
+
+def send_states() -> None:
+    """Send the state of all widgets once more.
+
+    A program that executes a notebook records only what belongs to the cell that runs; so what the
+    widgets have shown since then would be missing in the notebook that it writes.
+    """
+    for widget in list(_open):
+        widget.send_all()
 
 
 _made: dict[tuple[object, str, str], tuple[object, weakref.WeakSet[LiveWidget]]] = {}

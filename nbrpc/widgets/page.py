@@ -125,12 +125,13 @@ def result(
         The time of day, of a panel that is not final.
     """
     icon, word, colour = STATES[state]
+    where = f"on {text(name(target))}, " if target else ""
     when = f", as of {text(as_of)}" if as_of else ""
     parts = [
         f'<div class="nbrpc-result" data-state="{escape(state)}" style="{FRAME}"><div>',
         f'<span role="status" style="color:var({colour});font-weight:600">{icon} {word}</span> ',
         f'<code style="background:none">{text(name(call))}</code> ',
-        f'<span style="{QUIET}">on {text(name(target))}, {duration(elapsed)}{when}</span></div>',
+        f'<span style="{QUIET}">{where}{duration(elapsed)}{when}</span></div>',
     ]
     if progress is not None and state in ("pending", "cancelling"):
         parts.append(_bar(*progress))
@@ -243,6 +244,7 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]], *, name: str) -> 
 
 
 def _bar(done: float, total: float | None, label: str) -> str:
+    done, total, label = progress((done, total, label)).values()
     said = f"{done:g} of {total:g}" if total else f"{done:g}"
     known = f' max="{total:g}" value="{min(done, total):g}"' if total else ""
     return (

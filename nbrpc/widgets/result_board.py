@@ -100,6 +100,12 @@ class ResultBoard(LiveWidget):
         if self._results:
             self.beat()
 
+    def send_all(self) -> None:
+        """Send the rows as they are now, not as they were when the board was made."""
+        with self._lock:
+            self.rows = [dict(row) for row in self._rows.values()]
+        super().send_all()
+
     def _take_new(self) -> None:
         while self._new:
             result = self._new.popleft()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from pathlib import Path
+from traceback import StackSummary, TracebackException
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from IPython.core.getipython import get_ipython
 
-from nbrpc.errors import CallTimeout, ConnectionLost, RemoteError
+from nbrpc.errors import CallTimeout, NbrpcError, RemoteError
 from nbrpc.objects.text import printable, shorten
 from nbrpc.session.result import AsyncResult
 from nbrpc.version import __version__
@@ -22,6 +24,8 @@ from nbrpc.widgets import page
 from nbrpc.widgets.sanitize import admitted, clean, is_trusted
 
 __all__ = ["Record", "error_of", "has_ended", "record_of"]
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 TAIL_LINES = 10
 LONGEST_LINE = 1000
@@ -55,17 +59,15 @@ class Record:
 
     Attributes
     ----------
-    displays : list of dict
-        What its cell displayed: bundles that may be shown.
     news : float
         When it was last heard of, on the monotonic clock.
     """
 
     def __init__(self) -> None:
-        self.displays: list[dict[str, Any]] = []
         self.news = time.monotonic()
         self._seen: object = None
         self._lines: deque[str] = deque([""], maxlen=TAIL_LINES + 1)
+        self._displays: dict[object, dict[str, Any]] = {}  # by their ids, as far as they have any
         self._outcome: tuple[str, str] | None = None
         self._lock = threading.Lock()
 
@@ -91,14 +93,17 @@ class Record:
         elif kind == "clear":
             self._lines.clear()
             self._lines.append("")
-            self.displays.clear()
+            self._displays.clear()
         elif kind in ("display", "result"):
-            data = admitted(content["data"], trusted=trusted)
-            if rich(data):
-                del self.displays[: len(self.displays) + 1 - MOST_DISPLAYS]
-                self.displays.append(data)
-            else:
-                self._print(shorten(str(data.get("text/plain", "")), LARGEST) + "\n")
+            self._show(content, admitted(content["data"], trusted=trusted))
+
+    def _show(self, content: dict[str, Any], data: dict[str, Any]) -> None:
+        if not rich(data):
+            self._print(shorten(str(data.get("text/plain", "")), LARGEST) + "\n")
+            return
+        self._displays[content.get("transient", {}).get("display_id") or object()] = data
+        if len(self._displays) > MOST_DISPLAYS:
+            del self._displays[next(iter(self._displays))]
 
     def _print(self, text: str) -> None:
         first, *rest = text.split("\n")
@@ -120,7 +125,7 @@ class Record:
         return self._outcome
 
     def _find_outcome(self, result: AsyncResult) -> tuple[str, str]:
-        shown = "".join(page.bundle(data, LARGEST_DISPLAY) for data in self.displays)
+        shown = "".join(page.bundle(data, LARGEST_DISPLAY) for data in self._displays.values())
         if result.state == "ready":
             value = result.value
             if value is None or (result.is_cell and value == {}):
@@ -166,16 +171,27 @@ def describe(error: BaseException | None) -> str:
         name = error.type_name.rpartition(".")[2] or type(error).__name__
         return page.failure(f"{name}: {said}" if said != "" else name, error.remote_traceback)
     note = ""
-    if isinstance(error, ConnectionLost) and getattr(error, "maybe_executed", False):
-        note = "The request had been sent, so it may have run."
+    if error is not None and not isinstance(error, NbrpcError):  # it was raised here
+        note = local_traceback(error)
     return page.failure(f"{type(error).__name__}: {error}", note)
+
+
+def local_traceback(error: BaseException) -> str:
+    """Give the traceback of what a callable of this process raised, without frames of ours."""
+    told = TracebackException.from_exception(error)
+    told.stack = StackSummary.from_list(
+        [frame for frame in told.stack if not frame.filename.startswith(PACKAGE)]
+    )
+    return "".join(told.format())
 
 
 def report(result: AsyncResult, error: BaseException | None) -> str:
     """Give plain text to paste into a bug report: what, where, versions; no token is in it."""
     details = error.remote_traceback if isinstance(error, RemoteError) else ""
+    if error is not None and not isinstance(error, NbrpcError):
+        details = local_traceback(error)
     lines = [
-        f"{result.call} on {result.target}",
+        f"{result.call} on {result.target}" if result.target else result.call,
         f"{type(error).__name__}: {error}",
         printable(details).rstrip(),
         f"nbrpc {__version__}",

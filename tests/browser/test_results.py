@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -15,6 +14,23 @@ pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(240)]
 def seconds_of(text):
     """What the clock of a widget says."""
     return float(re.match(r"[\d.]+", text).group()) / (1000 if "ms" in text else 1)
+
+
+def fits(page, panel):
+    """Have a panel be as narrow as a telephone; nothing may stand out of it."""
+    inside = page.evaluate(
+        """node => {
+          node.style.width = "300px";
+          const right = node.getBoundingClientRect().right;
+          const parts = [...node.querySelectorAll("button, span, input")];
+          const seen = parts.filter((part) => part.offsetParent);
+          const worst = Math.max(...seen.map((part) => part.getBoundingClientRect().right)) - right;
+          node.style.width = "";
+          return worst;
+        }""",
+        panel.element_handle(),
+    )
+    assert inside <= 0
 
 
 def test_a_result_lives_in_the_page(open_notebook, lab):
@@ -80,21 +96,27 @@ def test_a_result_lives_in_the_page(open_notebook, lab):
     notebook.theme("Dark")
     accessible(page, ".nbrpc-result")
     notebook.theme("Light")
+    fits(page, two.nth(1))
     two.nth(0).locator("button.nbrpc-cancel").click()
     for index in range(2):
         page.wait_for_function(
             "node => node.dataset.state === 'cancelled'", arg=two.nth(index).element_handle()
         )
+        assert not two.nth(index).locator(".nbrpc-progress").is_visible()
     assert notebook.errors == []
 
     page.keyboard.press("Escape")
     page.keyboard.press("Control+s")
     name = page.url.partition("/tree/")[2].partition("?")[0]
-    page.wait_for_function(
-        "async url => (await (await fetch(url)).json()).content.cells[4].outputs.length > 0",
+    saved = page.wait_for_function(
+        """async url => {
+          try {  // the server writes in place, and what it reads meanwhile is no notebook
+            const { content } = await (await fetch(url)).json();
+            return content.cells[4].outputs.length > 0 && content;
+          } catch { return false; }
+        }""",
         arg=f"{lab.url}/api/contents/{name}?content=1",
-    )
-    saved = json.loads((lab.notebooks / name).read_text())
+    ).json_value()
     states = ["ready", None, "cancelled", "error"]
     for cell, state in zip(saved["cells"][1:5], states, strict=True):
         for output in cell["outputs"]:
@@ -136,6 +158,7 @@ def test_a_board_of_500(open_notebook):
     page.wait_for_function(
         "node => node.querySelectorAll('.nbrpc-row').length === 12", arg=board.element_handle()
     )
+    fits(page, board)
     accessible(page, ".nbrpc-board")
     notebook.theme("Dark")
     accessible(page, ".nbrpc-board")

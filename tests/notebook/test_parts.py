@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -140,6 +142,9 @@ def test_progress_bar():
     assert '<progress max="4" value="3"' in known
     unknown = page.result(state="pending", call="f", target="x", elapsed=1, progress=(3, None, ""))
     assert "<progress aria-label" in unknown
+    for total in (0, -1, math.nan, math.inf):
+        odd = page.result(state="pending", call="f", target="", elapsed=1, progress=(3, total, ""))
+        assert "<progress aria-label" in odd
     done = page.result(state="ready", call="f", target="x", elapsed=1, progress=(4, 4, "scan"))
     assert "<progress" not in done
 

@@ -129,6 +129,22 @@ def test_stop(connected, source):
     assert "not reached" not in cell.text()
 
 
+def test_stop_of_a_cell_that_awaits(connected):
+    """It shows and replies KeyboardInterrupt; what else is cancelled is not taken for Stop."""
+    cell = connected.start("job = nbrpc.async_(dev.scan)(20_000); await job")
+    connected.settle(0.5)
+    connected.interrupt()
+    connected.finish(cell)
+    assert cell.reply["ename"] == "KeyboardInterrupt"
+    assert cell.of("error")[0]["ename"] == "KeyboardInterrupt"
+    connected.ok("job.cancel()")
+    cell = connected.run(
+        "task = asyncio.ensure_future(asyncio.sleep(9)); task.cancel(); await task"
+    )
+    assert cell.reply["ename"] == "CancelledError"
+    assert cell.of("error")[0]["ename"] == "CancelledError"
+
+
 def test_output_never_moves_to_a_later_cell(connected):
     """What a stopped cell still prints is shown nowhere."""
     cell = connected.start(
@@ -258,6 +274,15 @@ def test_several_connections(connected):
     cell = connected.ok("%%remote conn,second -o x\nx = 1\nprint('here')")
     assert sorted(cell.text().splitlines()) == ["[conn] here", "[second] here"]
     assert connected.ok("sorted(x.items())").value == "[('conn', 1), ('second', 1)]"
+    cell = connected.ok("%%remote -t all\nprint('half', end='')")
+    assert sorted(cell.text().splitlines()) == ["[conn] half", "[second] half"]
+    cell = connected.ok(
+        "%%remote -t all\nfrom IPython.display import HTML\n"
+        "display(HTML('<i>shown</i>'))\nHTML('<b>value</b>')"
+    )
+    assert sorted(cell.text().splitlines()) == ["[conn]", "[conn]", "[second]", "[second]"]
+    shown = " ".join(content["data"]["text/html"] for content in cell.of("display_data"))
+    assert shown.count("<b>value</b>") == shown.count("<i>shown</i>") == 2
     cell = connected.run("%%remote -t all\n1 / 0")
     assert cell.reply["ename"] == "ZeroDivisionError"
     assert cell.text("stderr") == "[second] ZeroDivisionError: division by zero\n"

@@ -6,12 +6,11 @@ import os
 import sys
 import time
 
+import pexpect
 import pytest
 
 from tests.notebook.kernels import ROOT
 from tests.support import start_server
-
-pexpect = pytest.importorskip("pexpect")
 
 
 class Terminal:

@@ -57,6 +57,11 @@ def test_a_remote_cell(old):
     other = old.ok("'quiet'")
     old.settle()
     assert other.text() == ""
+    cell = old.start("print('waits', flush=True)\nawait asyncio.sleep(60)")
+    old.read_until(lambda: "waits" in cell.text())
+    old.interrupt()
+    old.finish(cell)
+    assert cell.reply["ename"] == "KeyboardInterrupt"
 
 
 def test_what_callbacks_show(old):

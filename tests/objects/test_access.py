@@ -10,6 +10,7 @@ import io
 import re
 import sys
 import threading
+import time
 import types
 from dataclasses import replace
 
@@ -855,6 +856,44 @@ def test_any_name_is_answered(name, right):
 
 
 # ---- messages and bounds
+
+
+def test_a_name_that_is_nearly_right(policy, files):
+    """What was probably meant is named, if the peer may reach it; a search has bounds."""
+    for right in (policy.write, policy.delete):
+        arguments = (1,) if right == policy.write else ()
+        with pytest.raises(AccessDenied, match="is not exposed; did you mean 'voltage'"):
+            right(files, "voltag", *arguments)
+
+    class Plain:
+        def __init__(self):
+            self.position = 1
+            self._token = 2
+
+    public = Policy(PUBLIC)
+    with pytest.raises(AttributeError) as raised:
+        public.read(Plain(), "positoin")
+    assert str(raised.value) == (
+        "'Plain' object has no attribute 'positoin'; did you mean 'position'?"
+    )
+    with pytest.raises(AttributeError) as hidden:
+        public.read(Plain(), "token")
+    assert "mean" not in str(hidden.value)
+    with pytest.raises(AccessDenied) as private:
+        public.read(Plain(), "_tokn")
+    assert "mean" not in str(private.value)
+
+    class Many:
+        def __init__(self):
+            for i in range(100_000):
+                setattr(self, f"position_{i:06}", i)
+
+    many = Many()
+    begun = time.process_time()
+    for _ in range(100):
+        with pytest.raises(AttributeError):
+            public.read(many, "positoin_0000001")
+    assert time.process_time() - begun < 2.0, "they are not even sorted"
 
 
 def test_messages(policy, files):

@@ -81,7 +81,7 @@ def test_scalars_come_back_the_same(array):
         np.zeros((0, 5)),
         np.array(3.5),
         np.array(["2026-01-01", "NaT"], "datetime64[ns]"),
-        np.array([1, 2], "timedelta64"),
+        np.array([1, 2], "timedelta64[s]"),
         np.arange(200_000.0),
         np.array(["a", "größe"]),
         np.zeros((1,) * 30),

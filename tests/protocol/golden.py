@@ -100,6 +100,118 @@ c0                                     timeout: nil
 6c 61 72 67 65 20 64 61 74 61        buffer
 00 00 00 00 00 00 f0 3f              buffer
 """,
+    "request WATCH": r"""
+26 00 00 00                          length of the body: 38
+03                                   kind: 3 REQUEST
+00                                   flags: 0
+00 00                                buffers: 0
+95                                   Request, array of 5
+07                                     seq: 7
+13                                     op: 19 WATCH
+03                                     oid: 3
+ae 73 74 61 67 65 2e 70 6f 73 69 74    name: "stage.position"
+69 6f 6e
+94                                     args: array of 4
+01                                       [0]: 1
+a6 6c 61 74 65 73 74                     [1]: "latest"
+01                                       [2]: 1
+cb 3f e0 00 00 00 00 00 00               [3]: 0.5
+""",
+    "request EXECUTE": r"""
+0b 00 00 00                          length of the body: 11
+03                                   kind: 3 REQUEST
+00                                   flags: 0
+00 00                                buffers: 0
+95                                   Request, array of 5
+07                                     seq: 7
+16                                     op: 22 EXECUTE
+00                                     oid: 0
+a5 78 20 3d 20 32                      name: "x = 2"
+90                                     args: array of 0
+""",
+    "request CELL": r"""
+29 00 00 00                          length of the body: 41
+03                                   kind: 3 REQUEST
+00                                   flags: 0
+00 00                                buffers: 0
+95                                   Request, array of 5
+07                                     seq: 7
+17                                     op: 23 CELL
+00                                     oid: 0
+a9 79 20 3d 20 78 20 2b 20 31          name: "y = x + 1"
+94                                     args: array of 4
+ad 3c 72 65 6d 6f 74 65 20 63 65 6c      [0]: "<remote cell>"
+6c 3e
+02                                       [1]: 2
+92                                       [2]: Map, array of 2
+06                                         tag: 6
+81                                         items: map of 1
+a1 78                                        key: "x"
+01                                           value: 1
+92                                       [3]: Tuple, array of 2
+02                                         tag: 2
+91                                         items: array of 1
+a1 79                                        [0]: "y"
+""",
+    "request COMPLETE": r"""
+0d 00 00 00                          length of the body: 13
+03                                   kind: 3 REQUEST
+00                                   flags: 0
+00 00                                buffers: 0
+95                                   Request, array of 5
+07                                     seq: 7
+18                                     op: 24 COMPLETE
+00                                     oid: 0
+a0                                     name: empty
+92                                     args: array of 2
+a5 6e 70 2e 61 72                        [0]: "np.ar"
+05                                       [1]: 5
+""",
+    "request INSPECT": r"""
+11 00 00 00                          length of the body: 17
+03                                   kind: 3 REQUEST
+00                                   flags: 0
+00 00                                buffers: 0
+95                                   Request, array of 5
+07                                     seq: 7
+19                                     op: 25 INSPECT
+00                                     oid: 0
+a0                                     name: empty
+93                                     args: array of 3
+a8 6e 70 2e 61 72 72 61 79               [0]: "np.array"
+08                                       [1]: 8
+01                                       [2]: 1
+""",
+    "request DESCRIBE of a page": r"""
+19 00 00 00                          length of the body: 25
+03                                   kind: 3 REQUEST
+00                                   flags: 0
+00 00                                buffers: 0
+95                                   Request, array of 5
+07                                     seq: 7
+10                                     op: 16 DESCRIBE
+03                                     oid: 3
+a0                                     name: empty
+96                                     args: array of 6
+a4 70 61 67 65                           [0]: "page"
+a5 69 74 65 6d 73                        [1]: "items"
+00                                       [2]: 0
+32                                       [3]: 50
+a3 6b 65 79                              [4]: "key"
+a1 61                                    [5]: "a"
+""",
+    "request DISPLAY": r"""
+0b 00 00 00                          length of the body: 11
+03                                   kind: 3 REQUEST
+00                                   flags: 0
+00 00                                buffers: 0
+95                                   Request, array of 5
+07                                     seq: 7
+12                                     op: 18 DISPLAY
+03                                     oid: 3
+a5 74 61 62 6c 65                      name: "table"
+90                                     args: array of 0
+""",
     "reply": r"""
 10 00 00 00                          length of the body: 16
 04                                   kind: 4 REPLY

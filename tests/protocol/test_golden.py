@@ -16,7 +16,7 @@ from nbrpc.protocol import codec, handshake, messages
 from nbrpc.protocol.codec import encode
 from nbrpc.protocol.frames import FrameReader, chunks, frame
 from nbrpc.protocol.machine import DECODE_AUTH, DECODE_HELLO, DECODERS
-from nbrpc.protocol.messages import Error, Kind
+from nbrpc.protocol.messages import Error, Kind, Operation
 from tests.protocol.ends import TOKEN, make_client, make_server, outgoing
 from tests.protocol.golden import GOLDEN
 
@@ -61,6 +61,22 @@ MESSAGES = {
     "goodbye": (Kind.GOODBYE, messages.Goodbye("done")),
 }
 
+REQUESTS = {
+    "WATCH": (Operation.WATCH, 3, "stage.position", [1, "latest", 1, 0.5]),
+    "DESCRIBE of a page": (Operation.DESCRIBE, 3, "", ["page", "items", 0, 50, "key", "a"]),
+    "DISPLAY": (Operation.DISPLAY, 3, "table", []),
+    "EXECUTE": (Operation.EXECUTE, 0, "x = 2", []),
+    "CELL": (
+        Operation.CELL,
+        0,
+        "y = x + 1",
+        ["<remote cell>", 2, codec.Map({"x": 1}), codec.Tuple(["y"])],
+    ),
+    "COMPLETE": (Operation.COMPLETE, 0, "", ["np.ar", 5]),
+    "INSPECT": (Operation.INSPECT, 0, "", ["np.array", 8, 1]),
+}
+"""What requests with arguments of their own look like; without the fields that have defaults."""
+
 STAGE_MEMBERS = {"move": "method", "speed": "property"}
 STAGE = codec.Description("lab", "Stage", "instance", STAGE_MEMBERS, ("__len__",), None, "A stage.")
 
@@ -100,7 +116,8 @@ def test_nothing_is_forgotten():
     assert {kind for kind, _ in MESSAGES.values()} == set(Kind) - {Kind.CHUNK}
     assert {type(value) for value in VALUES.values()} >= set(codec.Box.__subclasses__())
     names = {"opening", "greeting", "request with buffers", "chunks"}
-    assert set(GOLDEN) == names | set(MESSAGES) | {f"value {name}" for name in VALUES}
+    names |= set(MESSAGES) | {f"request {name}" for name in REQUESTS}
+    assert set(GOLDEN) == names | {f"value {name}" for name in VALUES}
 
 
 def test_the_documentation_shows_the_same():
@@ -156,6 +173,16 @@ def test_messages(name):
     assert (found, buffers) == (kind, [])
     decode = {Kind.HELLO: DECODE_HELLO, Kind.AUTH: DECODE_AUTH}.get(kind) or DECODERS[kind]
     assert decode(body) == message
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_requests(name):
+    """The arguments of an operation become these bytes, and are read from them."""
+    fields = (7, *REQUESTS[name])
+    data = golden(f"request {name}")
+    assert b"".join(frame(Kind.REQUEST, encode(fields))) == data
+    ((_, body, _),) = FrameReader(Limits()).feed(data)
+    assert DECODERS[Kind.REQUEST](body) == messages.Request(*fields)
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -124,7 +124,6 @@ def test_one_shot(starting):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.slow  # a child forked from threads can inherit a held lock and hang: seen once
 class TestForking:
     """Each connection in a child process of its own."""
 

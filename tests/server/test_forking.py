@@ -108,8 +108,9 @@ def use(conn):
     nbrpc.async_(root.call)(lambda: threading.Event().wait(0.01)).cancel()
 
 
-def test_locks_that_others_hold_are_free_in_the_child(forking):
+def test_locks_that_others_hold_are_free_in_the_child(forking, monkeypatch):
     """A child does everything, whatever other threads of the parent were inside of."""
+    monkeypatch.setattr(shell, "_shared", shell.Shell(rich=False))
     service = Various()
     server = forking(service, allow_code=True)
     with nbrpc.serve(service) as other, connect(other) as conn:

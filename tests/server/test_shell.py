@@ -169,6 +169,25 @@ def test_a_flood_is_joined(cells):
     assert len(cells.output) < 200
 
 
+FORKING = """
+import os
+child = os.fork()
+if not child:
+    print("from the child", flush=True)
+    os._exit(0)
+_ = os.waitpid(child, 0)
+print("from the cell")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_prints_to_the_console(cells, capfd):
+    """The way to the peer belongs to the process that the peer is connected to."""
+    cells.run(FORKING)
+    assert cells.text() == "from the cell\n"
+    assert capfd.readouterr().out == "from the child\n"
+
+
 def test_output_of_others_stays_apart(cells, capsys):
     """What another thread of the server prints during a cell goes to the server's console."""
     go, done = threading.Event(), threading.Event()

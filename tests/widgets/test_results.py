@@ -93,6 +93,60 @@ def test_rich_value_of_a_detached_cell(connected):
 
 
 @pytest.mark.kernel
+def test_view_stays_a_widget_and_its_fallbacks_become_true(connected):
+    """A ResultView that is displayed remains one, with HTML and text that say how it ended."""
+    connected.ok("from nbrpc.widgets import ResultView")
+    cell = connected.ok("job = nbrpc.async_(dev.scan)(20); view = ResultView(job); view")
+    html = ended(connected, cell, "ready")
+    (content,) = cell.of("display_data")
+    shown = connected.displays[content["transient"]["display_id"]]
+    assert set(shown) == {VIEW, "text/html", "text/plain"}
+    assert shown[VIEW] == content["data"][VIEW]
+    assert "(ready)" in shown["text/plain"]
+    (content,) = connected.ok("view").of("display_data")
+    assert content["data"]["text/html"] == html
+    assert content["data"][VIEW] == shown[VIEW]
+
+
+@pytest.mark.kernel
+def test_wait_sends_the_states_of_widgets(connected):
+    """After %rpc_wait a program that records only the running cell has the final states."""
+    connected.ok(
+        "from nbrpc.widgets import ResultBoard, ResultView\njob = nbrpc.async_(dev.scan)(5)"
+    )
+    connected.ok("widgets = [ResultView(job), ResultBoard([job])]; await job")
+    connected.settle()
+    cell = connected.ok("%rpc_wait job")
+    states = [message["data"].get("state", {}) for message in comm_messages(cell)]
+    assert "ready" in [state.get("state") for state in states]
+    rows = [state["rows"] for state in states if state.get("rows") and "title" in state]
+    assert ["ready"] in [[row["state"] for row in shown] for shown in rows]
+
+
+@pytest.mark.kernel
+def test_updated_display_of_a_detached_cell(connected):
+    """A display that is updated stands in the panel once, as it is in the end."""
+    cell = connected.ok(
+        "%%remote -a --as job\nfrom IPython.display import HTML, display\n"
+        "handle = display(HTML('<b>first</b>'), display_id=True)\n"
+        "handle.update(HTML('<b>second</b>'))\ndisplay(HTML('<b>third</b>'))"
+    )
+    html = ended(connected, cell, "ready")
+    assert "first" not in html
+    assert html.index("<b>second</b>") < html.index("<b>third</b>")
+
+
+@pytest.mark.kernel
+def test_results_of_this_process(connected):
+    """What runs here is on no server, and its error has the frames of the user."""
+    cell = connected.ok("def broken():\n    return 1 / 0\nnbrpc.async_(broken)()")
+    html = ended(connected, cell, "error")
+    assert ">on " not in html
+    assert "return 1 / 0" in html
+    assert "nbrpc/session" not in html
+
+
+@pytest.mark.kernel
 def test_board_of_many_results_is_quiet(connected):
     """500 results cost at most ten messages a second, and the last one tells the truth."""
     connected.ok("from nbrpc.widgets import ResultBoard")

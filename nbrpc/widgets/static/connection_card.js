@@ -87,7 +87,12 @@ function render({ model, el, signal }) {
 
   const beat = () => {
     if (document.visibilityState !== "visible" || el.offsetParent === null) return;
-    if (model.get("state") === "open") model.send({ kind: "seen" });
+    if (model.get("state") !== "open") return;
+    try {
+      model.send({ kind: "seen" });
+    } catch {
+      // The kernel is gone, and the channel with it: the card stays as it was.
+    }
   };
   beat();
   const beats = setInterval(beat, BEAT);

@@ -2,6 +2,7 @@
 // and a sign of life every five seconds while the result runs.
 
 const SILENT = 12; // seconds without a sign of life from the kernel, or without news of the remote
+const FAR = 1e7; // seconds; a remaining time beyond says nothing
 const PATIENCE = 3; // seconds of cancelling after which waiting may be given up
 
 function render({ model, el, signal }) {
@@ -88,7 +89,7 @@ function render({ model, el, signal }) {
   follow(model, ["call", "target"], signal, () => {
     say(call, model.get("call"));
     call.title = model.get("call");
-    say(target, `on ${model.get("target")}`);
+    say(target, model.get("target") && `on ${model.get("target")}`);
   });
   follow(model, ["state"], signal, () => {
     const state = model.get("state");
@@ -120,7 +121,8 @@ function render({ model, el, signal }) {
       parts.push(known ? `${figure(done)} of ${figure(total)}` : figure(done));
       if (text) parts.push(text);
       if (rate > 0) parts.push(`${figure(Number(rate.toPrecision(2)))}/s`);
-      if (known && rate > 0 && done < total) parts.push(`${duration((total - done) / rate)} left`);
+      const left = known && rate > 0 ? (total - done) / rate : 0;
+      if (left > 0 && left < FAR) parts.push(`${duration(left)} left`);
     }
     say(said, parts.join(" \u00b7 "));
   });
