@@ -56,7 +56,7 @@ class ResultDisplays:
     def show(self, result: Any) -> None:
         """Display a result, and keep the display true until the result has ended."""
         if has_ended(result):
-            self._shell.display_pub.publish(result_bundle(result), {})
+            self.publish(result_bundle(result), uuid.uuid4().hex, update=False)
             return
         self._begin(ResultDisplay(ResultView(result), self, replaced=True))
 
@@ -64,7 +64,7 @@ class ResultDisplays:
         """Display a view that the user made, and keep its fallbacks true."""
         display = ResultDisplay(view, self, replaced=False)
         if has_ended(view.result):
-            self._shell.display_pub.publish(display.bundle(), {})
+            self.publish(display.bundle(), uuid.uuid4().hex, update=False)
             return
         self._begin(display)
 

@@ -7,8 +7,17 @@ import re
 import pytest
 
 from tests.browser.lab import LOADED, SOON, accessible
+from tests.support import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(240)]
+
+
+SAVED = """async url => {
+  try {  // the server writes in place, and what it reads meanwhile is no notebook
+    const { content } = await (await fetch(url)).json();
+    return content.cells[4].outputs.length > 0 && content;
+  } catch { return false; }
+}"""
 
 
 def seconds_of(text):
@@ -108,18 +117,9 @@ def test_a_result_lives_in_the_page(open_notebook, lab):
     page.keyboard.press("Escape")
     page.keyboard.press("Control+s")
     name = page.url.partition("/tree/")[2].partition("?")[0]
-    saved = page.wait_for_function(
-        """async url => {
-          try {  // the server writes in place, and what it reads meanwhile is no notebook
-            const { content } = await (await fetch(url)).json();
-            return content.cells[4].outputs.length > 0 && content;
-          } catch { return false; }
-        }""",
-        arg=f"{lab.url}/api/contents/{name}?content=1",
-    ).json_value()
-    states = ["ready", None, "cancelled", "error"]
-    for cell, state in zip(saved["cells"][1:5], states, strict=True):
-        for output in cell["outputs"]:
+    saved = eventually(lambda: page.evaluate(SAVED, f"{lab.url}/api/contents/{name}?content=1"), 20)
+    for index, state in ((1, "ready"), (3, "cancelled"), (4, "error")):
+        for output in saved["cells"][index]["outputs"]:
             assert f'data-state="{state}"' in "".join(output["data"]["text/html"])
             assert list(output["data"]) == ["text/html", "text/plain"]
 

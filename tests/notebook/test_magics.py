@@ -107,7 +107,7 @@ def test_result_is_displayed_until_it_ends(connected):
 
 def test_result_is_final_within_the_cell_that_awaits(connected):
     """A program that records only the running cell sees the final display: it is sent in time."""
-    cell = connected.ok("job = nbrpc.async_(dev.scan)(10); job")
+    cell = connected.ok("job = nbrpc.async_(dev.scan)(60); job")
     identity = cell.of("display_data")[0]["transient"]["display_id"]
     waiting = connected.ok("values = await job")
     updates = [
@@ -116,7 +116,7 @@ def test_result_is_final_within_the_cell_that_awaits(connected):
         if content["transient"]["display_id"] == identity
     ]
     assert 'data-state="ready"' in updates[-1]["data"]["text/html"]
-    cell = connected.ok("job = nbrpc.async_(dev.scan)(10); job")
+    cell = connected.ok("job = nbrpc.async_(dev.scan)(60); job")
     waiting = connected.ok("job.wait()")
     assert 'data-state="ready"' in waiting.of("update_display_data")[-1]["data"]["text/html"]
 
@@ -139,7 +139,7 @@ def test_cancelled_result(connected):
 
 def test_wait_for_all(connected):
     """%rpc_wait without a name waits for everything that is displayed."""
-    connected.ok("a = nbrpc.async_(dev.scan)(20); a")
+    connected.ok("a = nbrpc.async_(dev.scan)(60); a")
     connected.ok("b = nbrpc.async_(dev.scan)(30); b")
     connected.ok("%rpc_wait")
     assert connected.ok("a.ready, b.ready").value == "(True, True)"

@@ -94,7 +94,7 @@ def test_what_callbacks_show(old):
 def test_a_result_that_ends_later(old):
     """Its display says so although no cell runs, or another one blocks."""
     for meanwhile in ("1", "time.sleep(1)"):
-        cell = old.ok("job = nbrpc.async_(dev.scan)(20); job")
+        cell = old.ok("job = nbrpc.async_(dev.scan)(60); job")
         (shown,) = cell.of("display_data")
         identity = shown["transient"]["display_id"]
         old.ok(meanwhile)
