@@ -12,17 +12,9 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from nbrpc.service import Service, event, exposed, track
-
-try:
-    import numpy as np  # for remote cells as well, which know the names of this module
-
-    _as_array: Callable[[list[float]], Any] = np.array
-except ImportError:
-    _as_array = list
 
 __all__ = ["Bench", "Stage"]
 
@@ -343,3 +335,11 @@ class Bench(Service):
 def _response(kilohertz: float) -> float:
     """Give the resonator's answer, 1 at its centre: a Lorentzian line."""
     return 1.0 / (1.0 + ((kilohertz - RESONANCE) / (LINE_WIDTH / 2.0)) ** 2)
+
+
+def _as_array(values: list[float]) -> Any:
+    try:
+        import numpy as np
+    except ImportError:
+        return values
+    return np.array(values)

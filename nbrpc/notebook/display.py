@@ -26,7 +26,7 @@ from nbrpc.widgets.result_record import has_ended
 from nbrpc.widgets.result_view import ResultView, result_bundle
 from nbrpc.widgets.sanitize import admitted, is_trusted
 
-__all__ = ["ResultDisplays", "connection_bundle", "latency", "proxy_bundle"]
+__all__ = ["ResultDisplays", "connection_bundle", "latency", "proxy_bundle", "show_card"]
 
 MOST_ENDED = 100
 """Widgets of results that have ended and are still kept, for pages that cannot replace a display
@@ -164,6 +164,27 @@ class ResultDisplay:
         self.result.unobserve(self._changed)
         if self._replaced:
             self._view.close()
+
+
+def show_card(shell: Any, connection: Any, name: str) -> None:
+    """Display the card of a connection, and have it say so when the connection has ended."""
+    transient = {"display_id": uuid.uuid4().hex}
+    publish = shell.display_pub.publish
+    publish(connection_bundle(connection, name), {}, transient=transient)
+    pace = Pace(
+        lambda: publish(connection_bundle(connection, name), {}, transient=transient, update=True)
+    )
+    session = connection.session
+    before = session.on_end
+
+    def ended(session: Any) -> None:
+        if before is not None:
+            before(session)
+        pace.ask()
+
+    session.on_end = ended
+    if session.closed:  # meanwhile
+        pace.ask()
 
 
 def proxy_bundle(proxy: Any) -> dict[str, str]:

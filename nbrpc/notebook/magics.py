@@ -14,7 +14,7 @@ from IPython.display import display
 from traitlets import Float, List, Unicode, observe
 
 from nbrpc.notebook import remote_cell
-from nbrpc.notebook.display import connection_bundle, latency
+from nbrpc.notebook.display import latency, show_card
 from nbrpc.notebook.lines import (
     cell_magic,
     evaluated,
@@ -102,7 +102,7 @@ class RpcMagics(Magics):
             trust(connection.session)
         connection.ping()  # the card shows how long a round trip takes
         self._shell.user_ns[name] = connection
-        show(connection_bundle(connection, name))
+        show_card(self._shell, connection, name)
 
     @line_magic
     @plainly

@@ -18,6 +18,7 @@ from nbrpc.objects.exposure import is_by_value
 from nbrpc.objects.failures import exception_of
 from nbrpc.objects.listing import find_quietly, keys_of, members_of
 from nbrpc.objects.pages import item_at, page_of, value_at
+from nbrpc.objects.rich import rich_forms
 from nbrpc.objects.static import find
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Error, Operation, Request
@@ -193,8 +194,9 @@ def representation(owner: Owner, job: Any) -> str:
 
 
 def display(owner: Owner, job: Any) -> ByValue:
-    """Give what a notebook shows: the repr, free of control sequences."""
-    return ByValue({"text/plain": printable(representation(owner, job))})
+    """Give what a notebook shows: the repr, free of control sequences, and its richer forms."""
+    text = {"text/plain": printable(representation(owner, job))}
+    return ByValue({**rich_forms(find_target(owner, job.request)), **text})
 
 
 def number(owner: Owner, job: Any) -> int:

@@ -108,6 +108,7 @@ class MainThread:
     def _run(self, job: RequestJob, function: Callable[[], Any]) -> None:
         value: Any = None
         error: BaseException | None = None
+        strikes = interrupts.strikes
         try:
             try:
                 with self._lock:
@@ -123,9 +124,9 @@ class MainThread:
             error = KeyboardInterrupt()
         if isinstance(error, KeyboardInterrupt) and job.cancelled:
             error = Cancelled()
-        elif isinstance(error, KeyboardInterrupt):
+        elif isinstance(error, KeyboardInterrupt) and interrupts.strikes != strikes:
             job.session.answer_failure(job, error)
-            raise error
+            raise error  # the operator's: one that the cell raised itself is an error like others
         if error is not None:
             job.session.answer_failure(job, error)
         else:

@@ -83,6 +83,9 @@ def _start(
         )
     except ConnectionLost as error:
         result.give(error=error)
+    except BaseException as error:
+        result.give(error=error)  # a board may have it already
+        raise
     return result
 
 

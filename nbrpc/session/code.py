@@ -7,7 +7,6 @@ server brings; a connection without one still evaluates and executes.
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,30 +24,13 @@ __all__ = ["namespace_of"]
 
 
 def namespace_of(session: Session) -> dict[str, Any]:
-    """Give the namespace of a connection.
-
-    What is served is ``root`` there, and the public names of the module that its class comes from
-    are known as they are in that module.
-    """
+    """Give the namespace of a connection; what it serves is ``root`` there."""
     namespace: dict[str, Any] | None = session.namespace
     if namespace is None:
-        root = session.root_object
-        namespace = session.namespace = {
-            **_names_around(root),
-            "__name__": "__main__",
-            "__builtins__": __builtins__,
-        }
-        if root is not None:
-            namespace["root"] = root
+        namespace = session.namespace = {"__name__": "__main__", "__builtins__": __builtins__}
+        if session.root_object is not None:
+            namespace["root"] = session.root_object
     return namespace
-
-
-def _names_around(root: object) -> dict[str, Any]:
-    """Give the public names of the module that defines what is served, if it is a user's."""
-    home = type(root).__module__
-    module = None if home in ("builtins", "nbrpc.service") else sys.modules.get(home)
-    names = {} if module is None else vars(module)
-    return {name: value for name, value in names.items() if not name.startswith("_")}
 
 
 def _needs_code(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -273,7 +273,11 @@ class Connection:
         """Send a request and give its result, which may still be on its way."""
         session = self.session
         result = AsyncResult(session, session.next_seq(), call or name, self.name)
-        session.send_request(result, op, oid, name, args, kwargs)
+        try:
+            session.send_request(result, op, oid, name, args, kwargs)
+        except BaseException as error:
+            result.give(error=error)  # a board may have it already
+            raise
         return result
 
     # ---- code; the peer must allow it

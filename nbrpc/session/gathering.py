@@ -35,7 +35,7 @@ def gather(results: Iterable[AsyncResult]) -> AsyncResult:
                 f"them; item {index} is of type {type(item).__name__}"
             )
     session: Any = items[0].session if items else nowhere()
-    whole = _Gathering(session, items)
+    whole = GatheredResult(session, items)
     for item in items:
         item.observe_end(whole.count)
     if not items:
@@ -43,7 +43,7 @@ def gather(results: Iterable[AsyncResult]) -> AsyncResult:
     return whole
 
 
-class _Gathering(LocalResult):
+class GatheredResult(LocalResult):
     """What `gather` gives."""
 
     def __init__(self, session: Session, items: list[AsyncResult]) -> None:

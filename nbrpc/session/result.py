@@ -463,7 +463,8 @@ class AsyncResult(Call):
         """End a result that no message ends: a local call, a gathering."""
         if self.done:
             return
-        state = "ready" if error is None else "error"
+        lost = isinstance(error, ConnectionLost)
+        state = "ready" if error is None else "lost" if lost else "error"
         if self._cancel_requested and isinstance(error, CallCancelled):
             state = "cancelled"
         self._finish(state, _Given(value, error))

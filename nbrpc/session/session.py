@@ -404,12 +404,14 @@ class Session(Quick, Receiving, Heartbeats, Answers):
             self.closed_here = True
             self.send_quietly(Kind.GOODBYE, (reason,))
             self.outbox.flush_corked()
-        self.lose(ConnectionLost(f"the connection to {self.name} was closed on this side"))
+        self.lose(ConnectionLost("closed"))
 
     def lose(self, error: BaseException) -> None:
         """End the connection because of an error: wake every waiter, drop every object, once."""
         problem = error
-        if not isinstance(error, ConnectionLost):
+        if self.closed_here:  # the peer's answer may be here before this side has done with it
+            error = ConnectionLost(f"the connection to {self.name} was closed on this side")
+        elif not isinstance(error, ConnectionLost):
             error = ConnectionLost(f"the connection to {self.name} was ended: {problem}")
             error.__cause__ = problem
         with self.guard:

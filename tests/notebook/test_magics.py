@@ -277,3 +277,13 @@ def test_callback_that_fails(connected):
     assert connected.ok("sub.close()\nsub.errors > 1").value == "True"
     assert len(cell.of("error")) == 1
     assert cell.of("error")[0]["ename"] == "ZeroDivisionError"
+
+
+def test_the_card_says_that_the_connection_has_ended(connected):
+    """What %rpc_connect has shown is true afterwards as well."""
+    cell = connected.ok("%rpc_connect bench --name brief")
+    (content,) = cell.of("display_data")
+    identity = content["transient"]["display_id"]
+    assert 'data-state="open"' in content["data"]["text/html"]
+    connected.ok("%rpc_disconnect brief\n%rpc_use conn")
+    connected.read_until(lambda: 'data-state="closed"' in connected.displays[identity]["text/html"])

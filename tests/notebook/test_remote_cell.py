@@ -287,3 +287,27 @@ def test_several_connections(connected):
     assert cell.reply["ename"] == "ZeroDivisionError"
     assert cell.text("stderr") == "[second] ZeroDivisionError: division by zero\n"
     connected.ok("%rpc_disconnect second\n%rpc_use conn")
+
+
+def test_a_cell_that_raises_keyboard_interrupt(connected):
+    """It is an error of the cell, and the server goes on."""
+    cell = connected.run("%%remote\nraise KeyboardInterrupt('mine')")
+    assert cell.reply["status"] == "error"
+    assert connected.ok("%remote 1 + 1").value == "2"
+
+
+def test_a_proxy_shows_itself_richly(connected):
+    """Tables and figures of remote objects are seen as such, sanitised, in one round trip."""
+    connected.ok(
+        "%%remote\nimport pandas as pd\ntable = pd.DataFrame({'a': [1]})\n"
+        "class Evil:\n    def _repr_html_(self): return '<b>x</b><script>alert(1)</script>'\n"
+        "evil = Evil()"
+    )
+    connected.ok("table = conn.namespace['table']\nevil = conn.namespace['evil']")
+    connected.ok("before = conn.statistics().requests_sent")
+    (content,) = connected.ok("table").of("execute_result")
+    assert "<table" in content["data"]["text/html"]
+    assert connected.ok("conn.statistics().requests_sent - before").value == "1"
+    (content,) = connected.ok("evil").of("execute_result")
+    assert "<b>x</b>" in content["data"]["text/html"]
+    assert "script" not in content["data"]["text/html"]

@@ -281,3 +281,14 @@ def test_a_reset_connection(serving, connecting):
     next(iter(server.connections)).session.transport.abandon()
     with pytest.raises(nbrpc.ConnectionLost):
         conn.ping()
+
+
+def test_who_closed_it_is_told_right(serving, connecting):
+    """The peer's answer to a goodbye may be quicker than the rest of `close`."""
+    server = serving(list)
+    for _ in range(50):
+        conn = connecting(server)
+        conn.ping()
+        conn.close()
+        with pytest.raises(nbrpc.ConnectionLost, match="closed on this side"):
+            conn.ping()

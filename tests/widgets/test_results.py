@@ -263,3 +263,20 @@ def test_bundle_of_a_hostile_name():
     result.give("\x1b]0;title\x07")
     assert "\x1b" not in str(result_bundle(result))
     assert record_of(result) is record_of(result)
+
+
+@pytest.mark.kernel
+def test_a_result_that_could_not_be_sent_has_ended(connected):
+    """A board shows no result as running of which nothing was sent."""
+    connected.ok("board = ResultBoard([])\nother = nbrpc.connect(conn.url, token=None)")
+    connected.ok("known = []\nfrom nbrpc.session.result import AsyncResult")
+    connected.ok("before = AsyncResult.announce\nAsyncResult.announce = known.append")
+    try:
+        connected.run("nbrpc.async_(dev.scan)(threading)")
+        connected.ok("import threading")
+        connected.run("nbrpc.async_(dev.scan)(nbrpc.by_value([threading.Lock()]))")
+        connected.ok("other.close()")
+        connected.run("other.run_cell('1')")
+        assert connected.ok("[result.state for result in known]").value == "['error', 'lost']"
+    finally:
+        connected.ok("AsyncResult.announce = before\nboard.close()")

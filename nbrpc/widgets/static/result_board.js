@@ -69,13 +69,15 @@ function render({ model, el, signal }) {
         shown.delete(id);
       }
     }
+    const focused = document.activeElement;
     seen.forEach((row, index) => {
-      if (!shown.has(row.id)) {
-        shown.set(row.id, makeRow(row.id));
-        space.append(shown.get(row.id));
-      }
-      fill(shown.get(row.id), row, first + index);
+      if (!shown.has(row.id)) shown.set(row.id, makeRow(row.id));
+      const node = shown.get(row.id);
+      // In the order in which they are seen: so does the Tab key take them.
+      if (space.children[index] !== node) space.insertBefore(node, space.children[index] ?? null);
+      fill(node, row, first + index);
     });
+    if (space.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
   }
 
   function makeRow(id) {

@@ -76,7 +76,7 @@ function render({ model, el, signal }) {
     abandon.hidden = stale || waited < PATIENCE || model.get("state") !== "cancelling";
     if (stale) say(noted, `as of ${clock(model.get("as_of"))}: no word from the kernel`);
     else if (!abandon.hidden) say(noted, "the remote is still busy");
-    else if (model.get("state") === "pending" && quiet > SILENT && model.get("heard") > 0.5)
+    else if (model.get("state") === "pending" && quiet > SILENT)
       say(noted, `no news for ${duration(Math.floor(quiet)).replace(".0 ", " ")}`);
     else say(noted, "");
   }
