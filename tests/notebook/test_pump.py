@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from nbrpc.session.dispatch import Loop
+
 pytestmark = pytest.mark.kernel
 
 SETUP = """
@@ -99,3 +101,30 @@ def test_terminal_has_no_loop():
     from nbrpc.notebook.pump import kernel_loop
 
     assert kernel_loop(object()) is None
+
+
+def test_jobs_that_go_on_leave_rests():
+    """However a job comes back, the loop rests after each slice, and is asked once at a time."""
+    soon, later, ran = [], [], []
+    loop = Loop(soon.append, lambda seconds, function: later.append((seconds, function)), 0)
+
+    class Again:
+        def run(self):
+            ran.append(time.perf_counter())
+            while time.perf_counter() < ran[-1] + Loop.SLICE:
+                pass
+            if len(ran) < 3:
+                loop.submit(self)
+
+    loop.submit(Again())
+    assert len(soon) == 1
+    soon.pop()()
+    assert (len(ran), soon, [seconds for seconds, _ in later]) == (1, [], [Loop.REST])
+    loop.submit(Again())  # what comes during a rest waits for its end
+    assert soon == []
+    for _ in range(3):
+        later.pop()[1]()
+        assert soon == []
+    assert (len(ran), later, loop.has_jobs()) == (4, [], False)
+    loop.submit(Again())
+    assert len(soon) == 1
