@@ -15,6 +15,9 @@ from tests.support import start_server
 
 IMAGES = ROOT / "docs" / "images"
 
+WIDTH = 880
+"""Pixels of the dashboard that the page shows."""
+
 CELLS = [
     "%load_ext nbrpc\n%rpc_connect bench\ndev = conn.root",
     "job = nbrpc.async_(dev.scan)(400)\njob",
@@ -36,7 +39,7 @@ def dashboard(page, lab) -> None:
     box = view.bounding_box()
     page.screenshot(
         path=IMAGES / "dashboard.png",
-        clip={"x": box["x"], "y": box["y"], "width": 790, "height": box["height"]},
+        clip={"x": box["x"], "y": box["y"], "width": WIDTH, "height": box["height"]},
     )
 
 
