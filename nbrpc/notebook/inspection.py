@@ -71,7 +71,7 @@ class Knowledge:
         key = (type(proxy) if of_class else proxy._nbrpc_oid_, path)
         entry = table.get(key)
         if entry is not None and (of_class or time.monotonic() - entry[0] < FRESH):
-            return entry[1]  # type: ignore[no-any-return]
+            return entry[1]  # type: ignore[no-any-return] # what was put in
         try:
             answer = ask(session, proxy._nbrpc_oid_, path)
         except (ConnectionLost, CallTimeout):

@@ -60,7 +60,7 @@ def plainly(method: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(self: Any, line: str, *rest: str) -> Any:
         if help_asked(call, line):
-            print(inspect.cleandoc((call.__doc__ or "").removeprefix("::").lstrip()))  # noqa: T201
+            print(inspect.cleandoc((call.__doc__ or "").removeprefix("::").lstrip()))  # noqa: T201 - help
             return None
         try:
             return method(self, line, *rest)
@@ -108,7 +108,7 @@ def evaluated(shell: Any, expression: str) -> Any:
         return shell.ev(expression)
     except NbrpcError:
         raise
-    except Exception as error:
+    except Exception as error:  # the user's expression may raise anything
         raise UsageError(
             f"{expression!r} cannot be evaluated: {type(error).__name__}: {error}"
         ) from None

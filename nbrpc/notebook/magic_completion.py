@@ -84,7 +84,7 @@ class MagicCompletion:
         words = re.split(r"[ \t]+", line[3])
         typed = words.pop()
         if typed.startswith("-"):
-            flags = {flag for action in parser._actions for flag in action.option_strings}  # noqa: SLF001
+            flags = {flag for action in actions_of(parser) for flag in action.option_strings}
             return [flag for flag in sorted(flags | {"--help"}) if flag.startswith(typed)], typed
         kind = TAKES.get((magic.__name__, expected(parser, words)), "")
         if "--stop" in words:
@@ -131,10 +131,15 @@ class MagicCompletion:
         return chosen[-1] if chosen else ""
 
 
+def actions_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Give the arguments that a parser knows."""
+    return parser._actions  # noqa: SLF001 - argparse has no public way to them
+
+
 def expected(parser: argparse.ArgumentParser, words: list[str]) -> str:
     """Name the argument that comes after these words; empty where none does."""
-    flags = {flag: action for action in parser._actions for flag in action.option_strings}  # noqa: SLF001
-    free = [action for action in parser._actions if not action.option_strings]  # noqa: SLF001
+    flags = {flag: action for action in actions_of(parser) for flag in action.option_strings}
+    free = [action for action in actions_of(parser) if not action.option_strings]
     awaited = None
     for word in words:
         if awaited is not None:

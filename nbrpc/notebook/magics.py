@@ -217,10 +217,10 @@ class RpcMagics(Magics):
         servers = self._extension.servers
         if arguments.stop:
             for server in servers.stop(arguments.name or expression):
-                print(f"stopped {server.name} ({server.url})")  # noqa: T201
+                print(f"stopped {server.name} ({server.url})")  # noqa: T201 - in the cell
         elif expression:
             target = evaluated(self._shell, expression)
             server = servers.serve(target, arguments.name, expression, arguments.port)
-            print(servers.described(server))  # noqa: T201
+            print(servers.described(server))  # noqa: T201 - in the cell
         else:
-            print("\n".join(map(repr, servers)) or "nothing is served")  # noqa: T201
+            print("\n".join(map(repr, servers)) or "nothing is served")  # noqa: T201 - in the cell

@@ -56,7 +56,7 @@ TEXTS: Final = frozenset(map(id, (str, bytes, bytearray)))
 
 PLAIN: Final = ATOMS | SMALL | TEXTS
 
-SIZED: Final[tuple[type, ...]] = (list, tuple, dict, set, frozenset, deque)
+SIZED: Final[tuple[Any, ...]] = (list, tuple, dict, set, frozenset, deque)
 
 
 def is_plain(value: object) -> bool:
@@ -93,7 +93,7 @@ def glimpse(value: Any) -> str:
     name = _cut(class_qualname(kind))
     for base in SIZED:
         if is_kind_of(value, base):
-            size = base.__len__(value)  # type: ignore[attr-defined]
+            size = base.__len__(value)
             return f"{name}, {size:,} item{'' if size == 1 else 's'}"
     return name
 

@@ -240,14 +240,14 @@ def _items(obj: Any, base: type, policy: Policy, start: int, count: int) -> list
     return rows
 
 
-def _taken(obj: Any, base: type, start: int, count: int) -> list[tuple[Any, Any]]:
+def _taken(obj: Any, base: Any, start: int, count: int) -> list[tuple[Any, Any]]:
     """Give some keys and values of a container, by the methods of the interpreter's own class.
 
     One call of C takes them, so another thread cannot change the container meanwhile.
     """
     if base in MAPPINGS:
-        return list(islice(base.items(obj), start, start + count))  # type: ignore[attr-defined]
-    values = list(islice(base.__iter__(obj), start, start + count))  # type: ignore[attr-defined]
+        return list(islice(base.items(obj), start, start + count))
+    values = list(islice(base.__iter__(obj), start, start + count))
     return [(value, value) for value in values]
 
 

@@ -64,7 +64,7 @@ def _asked(target: Any, name: str) -> Any:
         return None
     try:
         form = bind(method, target)()
-    except Exception:
+    except Exception:  # code of the object's class; its repr remains
         log.debug("%s of a %s failed", name, type(target).__name__, exc_info=True)
         return None
     return form[0] if type(form) is tuple and form else form  # data and metadata
@@ -79,7 +79,7 @@ def _picture(figure: Any) -> bytes | None:
     target = BytesIO()
     try:
         figure.savefig(target, format="png", bbox_inches="tight")
-    except Exception:
+    except Exception:  # a figure may hold anything that cannot be drawn; its repr remains
         log.debug("a figure could not be drawn", exc_info=True)
         return None
     return target.getvalue()

@@ -80,9 +80,10 @@ class Shape:
         """The same, for objects that have no attribute of the plain name."""
         self.borne: dict[str, str] = {}
         """Names about which the class says nothing, for objects that have the real one."""
-        self.dictionary = MISSING if issubclass(owner, type) else find(cls, "__dict__")
-        is_usual = type(self.dictionary) is GetSetDescriptorType
-        self.quick_dictionary: Any = self.dictionary.__get__ if is_usual else None  # type: ignore[attr-defined]
+        found: Any = MISSING if issubclass(owner, type) else find(cls, "__dict__")
+        self.dictionary = found
+        is_usual = type(found) is GetSetDescriptorType
+        self.quick_dictionary = found.__get__ if is_usual else None
 
     def remembered(self, name: str, real: str, right: Right) -> str:
         """Note what was decided for an object that has the attribute, and give it back."""

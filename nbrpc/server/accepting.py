@@ -106,7 +106,7 @@ class Authentication:
         except AuthenticationError as error:
             log.warning("%s: %s", transport.name, error)
             self.end()
-        except Exception:
+        except Exception:  # the user's authenticator; one client less, the server goes on
             log.exception("%s: the authenticator failed", transport.name)
             self.end()
         else:

@@ -48,7 +48,7 @@ class ThreadedServer(Server):
         ipv6: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
         port: int = 0,
         backlog: int = 512,
-        reuse_addr: bool = True,  # noqa: FBT001, FBT002
+        reuse_addr: bool = True,  # noqa: FBT001, FBT002 - RPyC's signature
         authenticator: Any = None,
         registrar: Any = None,
         auto_register: bool | None = None,  # noqa: FBT001
@@ -169,7 +169,7 @@ class ForkingServer(ThreadedServer):
                 if isinstance(service, Service):
                     service.on_disconnect(self._child_session.owner)
             status = 0
-        except Exception:
+        except Exception:  # it must not go on in code of the parent
             log.exception("%s: a child failed", self.url)
         finally:
             sys.stdout.flush()

@@ -115,7 +115,7 @@ class MainThread:
                     self._running = job
                     self._struck = False
                 value = function()
-            except BaseException as raised:
+            except BaseException as raised:  # whatever a cell raises, SystemExit too, is its answer
                 error = raised
             self._ended()
         except KeyboardInterrupt:

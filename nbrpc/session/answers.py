@@ -94,7 +94,7 @@ class Answers:
                 except BaseException:
                     draft.undo()
                     raise
-        except Exception as error:
+        except Exception as error:  # whatever cannot be boxed: the caller waits for an answer
             self.answer_failure(job, error)
             return
         if self.serving.pop(seq, None) is None:
@@ -103,7 +103,7 @@ class Answers:
             return
         try:
             self.send(Kind.REPLY, (seq, value), draft, ordered=job.ordered)
-        except Exception as error:
+        except Exception as error:  # it cannot be sent: the caller waits for an answer
             self.serving[seq] = job
             self.answer_failure(job, error)
 
@@ -166,5 +166,5 @@ class Answers:
         if type(obj) is types.GeneratorType:
             try:
                 obj.close()
-            except Exception:
+            except Exception:  # its cleanup is user code, and nobody waits for it
                 log.debug("a generator failed while it was closed", exc_info=True)

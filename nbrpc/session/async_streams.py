@@ -81,7 +81,7 @@ class AsyncStream(Stream):
         except asyncio.CancelledError:
             await self._close(iterator)
             self._finish(Cancelled())
-        except BaseException as error:
+        except BaseException as error:  # user code: whatever it raises is the answer
             self._finish(error)
 
     def _flush_soon(self) -> None:

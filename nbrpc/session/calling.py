@@ -83,7 +83,7 @@ def _start(
         )
     except ConnectionLost as error:
         result.give(error=error)
-    except BaseException as error:
+    except BaseException as error:  # also an interrupt: nothing was sent, and it is raised again
         result.give(error=error)  # a board may have it already
         raise
     return result
@@ -103,7 +103,7 @@ def _start_local(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         def run(self) -> None:
             try:
                 value = context.run(function, *args, **kwargs)
-            except BaseException as error:
+            except BaseException as error:  # user code: whatever it raises is the result
                 result.give(error=error)
             else:
                 result.give(value)

@@ -275,7 +275,7 @@ class Connection:
         result = AsyncResult(session, session.next_seq(), call or name, self.name)
         try:
             session.send_request(result, op, oid, name, args, kwargs)
-        except BaseException as error:
+        except BaseException as error:  # also an interrupt, and it is raised again
             result.give(error=error)  # a board may have it already
             raise
         return result

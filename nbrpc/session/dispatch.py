@@ -372,7 +372,7 @@ _serial_lock = threading.Lock()
 
 def _after_fork() -> None:
     """In a forked child: no thread is left, so each instance gets a new one."""
-    global _serial_lock  # noqa: PLW0603
+    global _serial_lock  # noqa: PLW0603 - another thread of the parent may have held it
     _serial_lock = threading.Lock()
     _serial_threads.clear()
     _generators.clear()

@@ -60,7 +60,7 @@ class GatheredResult(LocalResult):
             return
         try:
             self.give([item.value for item in self.items])
-        except Exception as error:
+        except Exception as error:  # the first one's is that of the whole
             self.give(error=error)
 
     def cancel(self) -> bool:

@@ -42,19 +42,19 @@ class Heartbeats:
 
     def ping(self, timeout: float | None) -> float:
         """Measure a round trip in seconds."""
-        call = Call(self, 0)  # type: ignore[arg-type]
+        call = Call(self, 0)  # type: ignore[arg-type] # a part of Session
         begun = time.monotonic()
         number = next(self._seqs)
         self._pings[number] = (begun, call)
         if self.closed:
-            raise lost(self)  # type: ignore[arg-type]
+            raise lost(self)  # type: ignore[arg-type] # a part of Session
         self.send_quietly(Kind.PING, (number,))
         try:
             wait_for(call, None if timeout is None else begun + timeout)
         finally:
             self._pings.pop(number, None)
         if isinstance(call.reply, BaseException):
-            raise lost(self)  # type: ignore[arg-type]
+            raise lost(self)  # type: ignore[arg-type] # a part of Session
         return time.monotonic() - begun
 
     def on_tick(self, now: float) -> None:

@@ -140,7 +140,7 @@ def handle_again(number: int, frame: FrameType | None) -> Any:
 
 def _settle() -> None:
     """Hold nothing back any more."""
-    global _pending, _settled  # noqa: PLW0603
+    global _pending, _settled  # noqa: PLW0603 - one main thread, one flag
     _pending = False
     _settled += 1
     if getsignal(SIGINT) is handle_again:

@@ -100,7 +100,7 @@ class RequestJob:
                     self._open = True
                     try:
                         value = session.operations[self.request.op](session, self)
-                    except BaseException as raised:
+                    except BaseException as raised:  # user code: whatever it raises is answered
                         error = raised
                     with _lock:
                         self._open = False

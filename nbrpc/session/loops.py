@@ -69,7 +69,7 @@ async def _answer(session: Answers, job: RequestJob, coroutine: Any, *, by_value
             )
         else:
             session.answer_failure(job, error)
-    except BaseException as error:
+    except BaseException as error:  # user code: whatever it raises is the answer
         session.answer_failure(job, error)
     else:
         session.answer(job, ByValue(value) if by_value else value)

@@ -97,7 +97,7 @@ class _Disconnected:
     def run(self) -> None:
         try:
             self._connection.session.root_object.on_disconnect(self._connection)
-        except Exception:
+        except Exception:  # user code, and nobody waits for it
             log.exception("on_disconnect failed")
 
 

@@ -258,7 +258,7 @@ class AsyncResult(Call):
                     self._value, self._error = reply.value, reply.error
                 else:
                     self._value = self.session.result_of(self)
-            except Exception as error:
+            except Exception as error:  # raised when somebody reads the value
                 self._error = error
             self._unboxed = True
 

@@ -33,7 +33,7 @@ class Callback:
         """Call it; what it raises is logged."""
         try:
             self.context.copy().run(self.function, self.result)
-        except Exception:
+        except Exception:  # user code, and nobody waits for it
             log.exception("a callback of %r failed", self.result)
 
 

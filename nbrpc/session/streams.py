@@ -258,7 +258,7 @@ async def _async_items(
         if not call.items and not call.done:
             arrived = asyncio.Event()
             ring = partial(loop.call_soon_threadsafe, arrived.set)
-            call.lock = _Bell(ring)  # type: ignore[assignment]
+            call.lock = _Bell(ring)  # type: ignore[assignment] # has what `wake` calls
             iterator._give_credit()
             iterator._session.ensure_read()
             if not call.items and not call.done:
@@ -329,7 +329,7 @@ class Stream:
             self.job.begin()
             with self.session.reactor.streaming():
                 self._produce()
-        except BaseException as error:
+        except BaseException as error:  # the user's iterator: whatever it raises is the answer
             self.job.close()
             self._finish(error)
         finally:
@@ -417,7 +417,7 @@ class Stream:
         self.job.ordered = True
         try:
             self.flush_corked()
-        except Exception as problem:
+        except Exception as problem:  # an item cannot be sent: that is the answer then
             error = error or problem
         if error is None:
             self.session.answer(self.job, None)

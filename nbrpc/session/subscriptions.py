@@ -149,7 +149,7 @@ class Subscription:
         if self.on_end is not None:
             try:
                 self.on_end(self)
-            except Exception:
+            except Exception:  # a hook of whoever subscribed; the others must be told too
                 log.exception("the end of the subscription to %s could not be told", self.name)
 
     def _drop_queued(self) -> None:
@@ -226,7 +226,7 @@ class Subscription:
         try:
             args = self.session.boxing.unbox_all(args, message.buffers)
             self.context.run(self.callback, *args)
-        except Exception as error:
+        except Exception as error:  # user code: shown or logged, and the next event follows
             self._failed(error)
         finally:
             self.received += 1
@@ -319,7 +319,7 @@ class RemoteEvent:
         session.channels[subscription.channel] = subscription
         try:
             self._request(subscription.channel, policy, maxsize)
-        except BaseException:
+        except BaseException:  # also an interrupt, and it is raised again
             session.channels.pop(subscription.channel, None)
             raise
         for old in live():

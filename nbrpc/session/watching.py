@@ -95,7 +95,7 @@ class _Sampler:
             return
         try:
             self.source.emit(self.sample())
-        except Exception as error:
+        except Exception as error:  # the getter is user code: its subscribers are told
             for subscriber in self.source.subscribers:
                 subscriber.give_up(f"the getter raised {type(error).__name__}: {error}")
             return

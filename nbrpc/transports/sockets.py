@@ -423,7 +423,7 @@ def raw_socket(transport: Transport) -> socket.socket:
     """
     if not isinstance(transport, SocketTransport):
         raise TypeError(f"{transport.name} is no socket")
-    return transport._socket  # noqa: SLF001
+    return transport._socket  # noqa: SLF001 - of a class of this file
 
 
 def peer_user(transport: Transport) -> int | None:

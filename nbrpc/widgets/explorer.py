@@ -140,7 +140,7 @@ class Explorer(LiveWidget):
                     self._tree.take_value(node, value)
                 else:
                     self._tree.take_page(node, value, found)
-            except Exception as problem:
+            except Exception as problem:  # what a peer sends may be anything: the row says so
                 node.error = _sentence(problem)
         self.touch()
 

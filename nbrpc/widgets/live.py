@@ -204,7 +204,7 @@ class LiveWidget(anywidget.AnyWidget):
         try:
             with self._refreshing, self.hold_sync():
                 self.refresh()
-        except Exception:
+        except Exception:  # one widget less must not cost a worker
             log.exception("%s could not be refreshed", type(self).__name__)
 
     def _received(self, _widget: object, content: Any, buffers: list[Any]) -> None:
@@ -212,7 +212,7 @@ class LiveWidget(anywidget.AnyWidget):
             return
         try:
             self.answer(content, buffers)
-        except Exception:
+        except Exception:  # what a page sends may be anything
             log.exception("%s could not answer its page", type(self).__name__)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -34,7 +34,7 @@ def number_of(value: Any) -> float | None:
     """Give a real number as float, or None for what is none."""
     kind = type(value)
     if kind is float:
-        return value  # type: ignore[no-any-return]
+        return value  # type: ignore[no-any-return] # its type was just looked at
     if (
         kind is not int
         and kind is not bool

@@ -160,8 +160,8 @@ def display_name(transient: object, session: Any) -> str | None:
     return f"nbrpc-{mark}-{printable(given)[:100]}"
 
 
-def _is_size(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value <= 10_000  # type: ignore[operator]
+def _is_size(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= 10_000
 
 
 METADATA: dict[str, Callable[[object], bool]] = {

@@ -62,9 +62,9 @@ def test_a_result_lives_in_the_page(open_notebook, lab):
     page.wait_for_selector(".nbrpc-result[data-state=pending]", timeout=SOON)
     clock = panel.locator(".nbrpc-elapsed")
     first = clock.inner_text()
-    page.wait_for_function("([node, text]) => node.textContent !== text", arg=[
-        clock.element_handle(), first
-    ])  # fmt: skip
+    page.wait_for_function(
+        "([node, text]) => node.textContent !== text", arg=[clock.element_handle(), first]
+    )
     assert seconds_of(clock.inner_text()) > seconds_of(first)
     panel.locator(".nbrpc-said", has_text="of 150").wait_for(timeout=SOON)
 

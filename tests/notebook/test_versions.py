@@ -25,8 +25,6 @@ def old(request, tmp_path_factory, module_runtime_dir, bench):
         *("--no-deps", "--target", str(folder / "packages"), f"ipykernel=={request.param}"),
     ]
     installing = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    if installing.returncode and not os.environ.get("CI"):
-        pytest.skip(f"ipykernel {request.param} cannot be installed: {installing.stderr[-300:]}")
     assert installing.returncode == 0, installing.stderr
     path = os.pathsep.join([str(folder / "packages"), str(ROOT)])
     kernel = Kernel(folder, {"NBRPC_RUNTIME_DIR": str(module_runtime_dir), "PYTHONPATH": path})

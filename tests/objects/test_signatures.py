@@ -132,7 +132,7 @@ def test_defaults_show_no_more_than_they_must():
     assert "k=Ellipsis, l=<object>" in text
 
 
-def annotated(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q):  # noqa: E741
+def annotated(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q):  # noqa: E741 - the letters in order
     """Take one parameter for each annotation."""
 
 

@@ -117,10 +117,18 @@ def test_locks_that_others_hold_are_free_in_the_child(forking, monkeypatch):
         received = []
         with conn.root.tick.subscribe(received.append):
             locks = [
-                result._unboxing, dispatch._serial_lock, loops._lock, events._binding, job._lock,
-                server._lock, server._closed._cond, service.tick._lock, shell._sharing,
-                shell.shared_shell()._turn, *(one._lock for one in service.tick.subscribers),
-            ]  # fmt: skip
+                result._unboxing,
+                dispatch._serial_lock,
+                loops._lock,
+                events._binding,
+                job._lock,
+                server._lock,
+                server._closed._cond,
+                service.tick._lock,
+                shell._sharing,
+                shell.shared_shell()._turn,
+                *(one._lock for one in service.tick.subscribers),
+            ]
             with held(locks):
                 child = connect(server)
             with child:
@@ -163,8 +171,11 @@ def test_what_the_parent_has_not_printed_yet_is_not_printed_twice():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PRINTING],
         env={name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.stdout == "child\nparent", done.stderr
 
 

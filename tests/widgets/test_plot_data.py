@@ -68,7 +68,7 @@ def test_text_stands_for_itself_and_controls_are_shown():
 def test_a_type_is_not_taken_for_a_list_by_its_name():
     """A class that is called list is asked for its repr, and not for its items."""
 
-    class list:  # noqa: A001
+    class list:  # noqa: A001 - the name is what is tested
         def __iter__(self):
             raise AssertionError("asked")
 
