@@ -142,7 +142,7 @@ def flood(kernel: Kernel, _: int) -> None:
         taken = []
         while time.monotonic() < ends:
             taken.append(kernel.ok("1").seconds)
-            time.sleep(0.05)
+            time.sleep(0.05)  # a person is slower still
         sums = kernel.ok(
             "import asyncio\nsent, before = await job, -1\n"
             "while before != (before := sub.received + sub.dropped): await asyncio.sleep(0.3)\n"
@@ -169,7 +169,7 @@ def event(kernel: Kernel, times: int) -> None:
         "        other.root.once(); time.sleep(0.02)\n"
         "thread = threading.Thread(target=prod); thread.start()"
     )
-    time.sleep(times * 0.03 + 1)
+    time.sleep(times * 0.03 + 1)  # a cell that waited would be no idle kernel
     late = kernel.ok("thread.join()\nsub.close(); other.close()\nprint(*late)").text()
     line("one event to an idle kernel", [float(item) for item in late.split()])
 

@@ -149,7 +149,7 @@ def _settle() -> None:
 
 def _send_again(delay: float, settled: int) -> None:
     """Send a held-back interrupt anew, unless it has been raised by then."""
-    time.sleep(delay)
+    time.sleep(delay)  # on a thread of its own: the interrupted code goes on meanwhile
     if _pending and settled == _settled:
         if hasattr(signal, "pthread_kill"):
             signal.pthread_kill(main_thread or 0, signal.SIGINT)

@@ -88,7 +88,7 @@ def running(command: list[str], folder: Path, env: dict[str, str], probe: str) -
                 except OSError:
                     if process.poll() is not None or time.monotonic() > deadline:
                         raise AssertionError(log.read_text()[-3000:]) from None
-                    time.sleep(0.1)
+                    time.sleep(0.1)  # between two tries, until the deadline
             yield
         finally:
             process.send_signal(signal.SIGTERM)

@@ -22,9 +22,9 @@ FOLLOWING = """
 import asyncio
 async def follow():
     async for _ in dev.reading: pass
+before = live()
 task = asyncio.create_task(follow())
-while not live(): await asyncio.sleep(0.01)
-await asyncio.sleep(0.1)
+while not set(live()) - set(before): await asyncio.sleep(0.01)
 """
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import nbrpc
-from tests.support import Served
+from tests.support import Served, eventually
 
 IGNORING = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
@@ -43,8 +43,7 @@ def test_remote_cells_can_be_cancelled(background):
     _, connection = background
     for _ in range(3):
         cell = connection.run_cell("print('begun', flush=True)\nimport time; time.sleep(60)")
-        while not cell.outputs:
-            time.sleep(0.001)
+        eventually(lambda cell=cell: cell.outputs)
         cell.cancel()
         begun = time.monotonic()
         assert connection.run_cell("x = 1", pull=["x"]).result(20) == {"x": 1}
