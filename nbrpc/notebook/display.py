@@ -12,6 +12,7 @@ to the running cell; so what ended between cells is sent again when the next cel
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import deque
 from typing import Any
@@ -34,6 +35,10 @@ MOST_ENDED = 100
 
 ANSWER = 10.0
 """Seconds for which a remote object may take to say what it looks like."""
+
+PATIENCE = 3.0
+"""Seconds for which a cell may take longer, so that what has ended meanwhile is a part of it: a
+remote value that is slow to say what it looks like is shown when it has."""
 
 
 class ResultDisplays:
@@ -91,9 +96,10 @@ class ResultDisplays:
 
     def settle(self) -> None:
         """Make the displays of all results that have ended final, as a part of this cell."""
+        ends = time.monotonic() + PATIENCE
         for display in list(self._running):
             if has_ended(display.result):
-                display.finish()
+                display.wait_until_sent(max(0.0, ends - time.monotonic()))
         again, self._unrecorded = self._unrecorded, []
         for display in again:
             display.publish_end()
@@ -121,9 +127,8 @@ class ResultDisplay:
         self._view = view
         self._replaced = replaced
         self._identity = uuid.uuid4().hex
-        self._pace = Pace(self._look)
-        self._lock = threading.Lock()
-        self._final = False
+        self._pace = Pace(self._finish)
+        self._sent = threading.Event()
 
     def begin(self) -> None:
         """Send the display, and watch the result."""
@@ -139,19 +144,21 @@ class ResultDisplay:
         if has_ended(self.result):
             self._pace.ask()
 
-    def _look(self) -> None:
-        if has_ended(self.result):
-            self.finish()
-
-    def finish(self) -> None:
-        """Send how the result ended; once, and it is sent when this returns."""
-        with self._lock:
-            if self._final:
-                return
-            self._final = True
-            self.result.unobserve(self._changed)
+    def _finish(self) -> None:
+        """Send how the result ended, once; on a worker, since a remote value is asked for."""
+        if self._sent.is_set():
+            return
+        self.result.unobserve(self._changed)
+        try:
             self.publish_end()
+        finally:
             self._displays.ended(self)
+            self._sent.set()
+
+    def wait_until_sent(self, seconds: float) -> None:
+        """Wait until the end of a result that has ended is displayed, at most so long."""
+        self._pace.ask()  # an end that nobody told, as that of a time that was set
+        self._sent.wait(seconds)
 
     def publish_end(self) -> None:
         """Send how the result ended."""

@@ -101,14 +101,6 @@ class Extension:
             self._dispatcher.SLICE = self.settings.pump_slice / 1000
             self._dispatcher.REST = self.settings.pump_rest / 1000
 
-    def call_soon(self, function: Callable[[], None]) -> None:
-        """Run a function on the kernel's loop, from any thread; at once where there is no loop."""
-        self.start()
-        if self._loop is None:
-            function()
-        else:
-            self._loop.call_soon(function)
-
     def _call_later(self, seconds: float, function: Callable[[], None]) -> None:
         if self._loop is not None:
             self._loop.call_later(seconds, function)

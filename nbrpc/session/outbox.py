@@ -41,7 +41,6 @@ class Outbox:
     __slots__ = (
         "_blocked",
         "_corked_size",
-        "_drained",
         "_lost",
         "_most",
         "_reactor",
@@ -76,7 +75,6 @@ class Outbox:
         self.corked: deque[list[Piece]] = deque()
         self._corked_size = 0
         self._blocked = False
-        self._drained: list[Callable[[], None]] = []
         self.bytes_sent = 0
         self.queued = 0
         """Bytes that wait for the kernel, large messages not counted."""
@@ -186,20 +184,6 @@ class Outbox:
             self._blocked = False
             self._want_write(False)
         self.flush()
-        if not (self.ready or self.partial or self.bulk):
-            self.on_drained()
-
-    def when_drained(self, wake: Callable[[], None]) -> None:
-        """Call ``wake`` once when nothing waits for the kernel any more."""
-        self._drained.append(wake)
-        if not (self.ready or self.partial or self.bulk):
-            self.on_drained()
-
-    def on_drained(self) -> None:
-        """Wake those who wait for room; also when the link is lost."""
-        waiting, self._drained = self._drained, []
-        for wake in waiting:
-            wake()
 
     def _drain(self) -> None:
         """Send until nothing is left or the kernel is full; needs the write lock."""

@@ -433,7 +433,6 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         ]:
             call.resolve(error)
         self.pending.clear()
-        self.outbox.on_drained()
         for table in (self.channels, self.subscribers, self.streams):
             for entry in list(table.values()):
                 entry.end(error)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from traitlets import Dict, Float, List, Unicode
+from traitlets import Dict, List, Unicode
 
 from nbrpc.session.result import AsyncResult
 from nbrpc.widgets import page
@@ -39,6 +38,8 @@ class ResultBoard(LiveWidget):
     ----------
     results
         `AsyncResult` objects; more can be added.
+    title
+        What they are, in the head of the board.
 
     Raises
     ------
@@ -51,12 +52,11 @@ class ResultBoard(LiveWidget):
 
     rows = List(Dict()).tag(sync=True)
     """What the board had when it was made; the page is told of changes only."""
-    as_of = Float(0.0).tag(sync=True)
     title = Unicode().tag(sync=True)
 
     def __init__(self, results: Iterable[AsyncResult] = (), *, title: str = "results") -> None:
         self._ids = count(1)
-        self._new: deque[AsyncResult] = deque(maxlen=MOST)
+        self._new: deque[AsyncResult] = deque()
         self._results: dict[int, AsyncResult] = {}
         self._observers: dict[int, Any] = {}
         self._rows: dict[int, dict[str, Any]] = {}
@@ -69,7 +69,6 @@ class ResultBoard(LiveWidget):
         with self._lock:
             self._take_new()
             self.rows = list(self._rows.values())
-        self.as_of = time.time()
 
     def add(self, result: AsyncResult) -> None:
         """Put one more result on the board; from any thread."""
@@ -96,7 +95,7 @@ class ResultBoard(LiveWidget):
                 if self._describe(number):
                     rows.append(self._rows[number])
             gone = self._drop_oldest()
-        self.send({"kind": "rows", "rows": rows, "gone": gone, "as_of": time.time()})
+        self.send({"kind": "rows", "rows": rows, "gone": gone})
         if self._results:
             self.beat()
 

@@ -36,9 +36,6 @@ LARGEST = 64 * 1024
 LARGEST_DISPLAY = 4 * 1024 * 1024
 """Characters of a rich display: a figure takes some hundred thousand."""
 
-ASKING = 5.0
-"""Seconds for which a remote object may take to say what it looks like."""
-
 
 def has_ended(result: AsyncResult) -> bool:
     """Whether nothing about a result will change any more."""

@@ -12,6 +12,7 @@ function render({ model, el, signal }) {
   let order = [];
   let heard = performance.now();
 
+  const title = make("strong", "nbrpc-title");
   const sums = make("span", "nbrpc-sums");
   sums.setAttribute("role", "status");
   const which = make("select");
@@ -25,11 +26,14 @@ function render({ model, el, signal }) {
   const tools = make("span", "nbrpc-tools");
   tools.append(which, words, cancelAll);
   const head = make("div", "nbrpc-head");
-  head.append(sums, tools);
+  head.append(title, sums, tools);
   const list = make("div", "nbrpc-rows");
   list.tabIndex = 0;
   list.setAttribute("role", "group");
-  list.setAttribute("aria-label", "results");
+  follow(model, ["title"], signal, () => {
+    say(title, model.get("title"));
+    list.setAttribute("aria-label", model.get("title"));
+  });
   const space = make("div");
   space.setAttribute("role", "list");
   list.append(space);
