@@ -103,7 +103,6 @@ class TestMistakes:
             (["serve", "bench_things:counter", "--prt", "1"], 2, "there is no option --prt"),
             (["serve", "bench_things:counter", "--prt"], 2, "there is no option --prt"),
             (["serve", "bench_things:counter", "-x"], 2, "there is no option -x"),
-            (["serve", "bench_things:counter", "--rpyc"], 2, "--rpyc is not available yet"),
             (["serve", "bench_things:counter", "--tls-cert=x"], 2, "--tls-cert is not available"),
             (["serve", "bench_things:counter", "--tls-key", "x"], 2, "--tls-key is not available"),
             (["serve", "bench_things:counter", "--tls-self-signed"], 2, "is not available yet"),

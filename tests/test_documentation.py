@@ -253,7 +253,7 @@ def test_the_tour_names_every_file():
     listing = next(block.body for block in blocks if "__main__.py" in block.body)
     named, folder = set(), ""
     for line in listing.splitlines():
-        if match := re.match(r"(\w+/)\s", line + " "):
+        if match := re.match(r"((?:\w+/)+)\s", line + " "):
             folder = match[1]
         elif match := re.match(r"( *)(\w+\.py)\s", line):
             named.add((folder if match[1] else "") + match[2])

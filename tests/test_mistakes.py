@@ -95,7 +95,6 @@ def bench():
     [
         (no_server, "nothing listens on 127.0.0.1:PORT: start a server there, or check the port"),
         (http_server, "does not speak nbrpc; check the port"),
-        (rpyc_server, "speaks RPyC, not nbrpc: serve with nbrpc there, or check the port"),
         (closing_server, "closed the connection during the handshake: it is no nbrpc server"),
     ],
 )
@@ -109,6 +108,15 @@ def test_a_wrong_port(server, sentence):
     assert sentence.replace("PORT", str(port)) in str(raised.value)
     assert f"127.0.0.1:{port}" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_token_for_a_server_of_rpyc():
+    """A token is given to nobody who cannot ask for it: the server may be another one."""
+    with rpyc_server() as port:
+        with pytest.raises(nbrpc.ConnectFailed, match="speaks RPyC, which knows no tokens"):
+            nbrpc.connect("127.0.0.1", port, token="secret")
+        with nbrpc.classic.connect("127.0.0.1", port) as conn:
+            assert conn.protocol == "rpyc/6"
 
 
 def test_a_server_that_says_nothing():
@@ -126,7 +134,8 @@ def test_a_server_that_says_nothing():
         (("127.0.0.1", "18861"), ValueError, "from 1 to 65535, not '18861'"),
         (("127.0.0.1", 99999), ValueError, "from 1 to 65535, not 99999"),
         (("127.0.0.1",), ValueError, "is not an address: write host:port"),
-        (("rpyc://127.0.0.1:1",), ValueError, "rpyc:// is not available yet"),
+        (("ssh://127.0.0.1:1",), ValueError, "ssh:// is not available yet"),
+        (("rpyc://127.0.0.1/?token=x",), ValueError, "RPyC's protocol knows none"),
         (("nbrpc://127.0.0.1:x",), ValueError, "127.0.0.1:x"),
         (("http://127.0.0.1:80",), ValueError, "http://"),
         ((None,), TypeError, "needs a host name or a URL, not NoneType"),

@@ -68,6 +68,9 @@ nbrpc serve --classic --unix /run/user/1000/python"""
     token_file = Unicode(
         help="A file that holds the token to ask for; by default each start makes a new one."
     ).tag(config=True)
+    rpyc = Bool(False, help="Let clients of RPyC in, which show no token; this machine only.").tag(
+        config=True
+    )
     insecure = Bool(
         False, help="Listen beyond this machine although the traffic is not encrypted."
     ).tag(config=True)
@@ -77,6 +80,7 @@ nbrpc serve --classic --unix /run/user/1000/python"""
         "classic": ({"ServeApp": {"classic": True}}, "Serve this Python: clients may run code."),
         "allow-code": ({"ServeApp": {"allow_code": True}}, "Let clients run code as well."),
         "per-connection": ({"ServeApp": {"per_connection": True}}, "One object per connection."),
+        "rpyc": ({"ServeApp": {"rpyc": True}}, "Let clients of RPyC in, without a token."),
         "insecure": ({"ServeApp": {"insecure": True}}, "Listen beyond this machine, unencrypted."),
     }
     aliases = {  # noqa: RUF012 - as in traitlets
@@ -99,7 +103,7 @@ nbrpc serve --classic --unix /run/user/1000/python"""
         """
         for argument in argv or ():
             option = argument.partition("=")[0]
-            if option.startswith("--tls-") or option == "--rpyc":
+            if option.startswith("--tls-"):
                 raise Mistake(f"{option} is not available yet in this version", WRONG_USAGE)
         super().initialize(argv)
         if self.extra_args:
@@ -146,6 +150,7 @@ def _open(app: ServeApp, service: object, token: str | None) -> Server:
         "allow_code": app.allow_code or app.classic,
         "per_connection": app.per_connection,
         "insecure": app.insecure,
+        "rpyc": app.rpyc,
     }
     asked = app.port is not None
     first = app.port if app.port is not None else CLASSIC_PORT if app.classic else DEFAULT_PORT

@@ -67,17 +67,17 @@ class InCell(Dispatcher):
             return inner.asyncio_loop
         return None
 
-    def serves_waiters(self) -> bool:
+    def serves_waiters(self, *, nested: bool = False) -> bool:
         """Whether the thread that waits is the one on which callbacks run."""
-        return self._inner.serves_waiters()
+        return self._inner.serves_waiters(nested=nested)
 
     def has_jobs(self) -> bool:
         """Whether jobs are queued."""
         return self._inner.has_jobs()
 
-    def run_queued(self) -> bool:
+    def run_queued(self, *, nested: bool = False) -> bool:
         """Run what is queued."""
-        return self._inner.run_queued()
+        return self._inner.run_queued(nested=nested)
 
     def add_waiter(self, call: Any) -> None:
         """Wake this call when a job is queued."""

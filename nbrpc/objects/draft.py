@@ -47,12 +47,23 @@ def by_value(obj: object) -> Any:
 class Draft:
     """What a message in the making carries beside its body, and what to undo if it is not sent."""
 
-    __slots__ = ("boxing", "buffers", "described", "elements", "hashing", "lent", "odd_keys")
+    __slots__ = (
+        "boxing",
+        "buffers",
+        "described",
+        "elements",
+        "hashing",
+        "keep",
+        "lent",
+        "odd_keys",
+    )
 
     def __init__(self, boxing: Boxing) -> None:
         self.boxing = boxing
         self.buffers: list[memoryview] = []
         self.lent: list[int] = []
+        self.keep: list[object] = []
+        """What has to live until the message is on its way."""
         self.described: list[object] = []
         self.elements = boxing.limits.elements
         self.odd_keys = boxing.limits.odd_keys

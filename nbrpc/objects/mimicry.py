@@ -15,6 +15,7 @@ matplotlib asks anything but an array for ``to_numpy``; the proxy of an array ha
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,10 @@ from nbrpc.protocol.messages import Operation
 
 __all__ = ["ASKED_FOR_COPIES", "class_property", "copied_for"]
 
+
+local_class: Callable[[str, str], type | None] | None = None
+"""Gives a class of this process by its module and name, as which proxies pass in ``isinstance``;
+set by `install_as_rpyc`, whose programs expect that."""
 
 ASKED_FOR_COPIES = frozenset({"_mgr", "_typ", "to_numpy"})
 """Names for which `copied_for` is to be asked first."""
@@ -32,7 +37,11 @@ def class_property(mimicked: type | None) -> property:
 
     def answer(proxy: Any) -> type:
         frame = sys._getframe(1)  # noqa: SLF001 - the one way to know who asks
-        return _table_class(proxy, frame) or mimicked or type(proxy)
+        found = _table_class(proxy, frame) or mimicked
+        if found is None and local_class is not None:
+            described = proxy._nbrpc_description_
+            found = local_class(described.module, described.name)
+        return found or type(proxy)
 
     return property(answer)
 

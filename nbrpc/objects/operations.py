@@ -29,9 +29,12 @@ __all__ = ["OPERATIONS", "Owner", "arguments", "find_object", "find_target"]
 class Owner(Protocol):
     """What the operations need of the session that they serve."""
 
-    boxing: Boxing
     policy: Policy
     root_object: Any
+
+    @property
+    def boxing(self) -> Boxing:
+        """What makes wire values of objects, and back."""
 
     def run_coroutine(self, job: Any, coroutine: Any, *, by_value: bool) -> Any:
         """Run a coroutine on the loop; the answer comes when it is done."""

@@ -6,6 +6,8 @@ exactly the special methods that the remote class has (``len()`` works where it 
 
 * a method that the description names becomes a function of the proxy class when it is first used,
   so that from then on Python finds and binds it like any other; calling it is one message;
+* a "routine" is a method of which the peer has not said whether it is exposed, as RPyC's do not: it
+  is read when it is first used, and is a method from then on;
 * any other member that the description marks as constant (a class, a submodule, a function of a
   module) becomes a `Member`, which is a path and no message;
 * anything else is read at once, so ``hasattr`` and AttributeError stay true;
@@ -23,13 +25,12 @@ from types import MethodType
 from typing import Any, ClassVar, Protocol
 
 from nbrpc.errors import ConnectionLost, NbrpcError, NotSendable
-from nbrpc.objects.mimicry import ASKED_FOR_COPIES, class_property, copied_for
-from nbrpc.objects.specials import MIMICKED, SPECIALS
+from nbrpc.objects.mimicry import ASKED_FOR_COPIES, copied_for
 from nbrpc.objects.text import printable
-from nbrpc.protocol.codec import Description, encode
+from nbrpc.protocol.codec import Description
 from nbrpc.protocol.messages import Operation
 
-__all__ = ["Member", "Proxy", "is_proxy", "proxy_class", "quiet", "target_of"]
+__all__ = ["Member", "Proxy", "is_proxy", "quiet", "resolve", "target_of"]
 
 quiet: ContextVar[Callable[[Proxy, str], bool] | None] = ContextVar("quiet", default=None)
 """While somebody only looks (Tab, ``?``): tells whether there is something at a path of a proxy.
@@ -87,6 +88,9 @@ class Caller(Protocol):
     def iterate_async(self, proxy: Proxy) -> AsyncIterator[Any]:
         """Iterate without blocking an event loop."""
 
+    iterate_in_chunks: Any
+    """Iterates in chunks of given sizes, where reading ahead is not what `iterate` does."""
+
     def advance(self, proxy: Proxy) -> Any:
         """Give the next item of a remote iterator, without read-ahead."""
 
@@ -114,6 +118,7 @@ class Proxy:
     _nbrpc_session_: Caller
     _nbrpc_stream_: Any
     _nbrpc_members_only_: ClassVar[bool] = False
+    _nbrpc_is_function_: ClassVar[bool] = False
 
     def __getattr__(self, name: str) -> Any:
         # First of all: a peer could claim that its class has a method _repr_html_.
@@ -144,7 +149,10 @@ class Proxy:
             raise AttributeError(
                 f"{description.name!r} object has no attribute {name!r}", name=name, obj=self
             )
-        return self._nbrpc_session_.request(Operation.GET, self._nbrpc_oid_, name)
+        found = self._nbrpc_session_.request(Operation.GET, self._nbrpc_oid_, name)
+        if kind == "routine" and isinstance(found, Proxy) and found._nbrpc_is_function_:
+            setattr(type(self), name, remote_method(name, description))
+        return found
 
     def __setattr__(self, name: str, value: object) -> None:
         if is_local_name(name):
@@ -441,60 +449,3 @@ def remote_method(name: str, description: Description) -> Any:
     method.__doc__ = None
     method._nbrpc_path_ = name  # type: ignore[attr-defined]
     return method
-
-
-def proxy_class(description: Description, *, mimic: bool) -> type[Proxy]:
-    """Make the class of the proxies for a remote class.
-
-    Parameters
-    ----------
-    mimic
-        Whether proxies of builtin containers answer ``isinstance(proxy, list)`` and the like with
-        True. Only the connecting side does that: a client must not pass for a local class on a
-        server.
-    """
-    key = encode((description, mimic))
-    known = _classes.get(key)
-    if known is None:
-        if len(_classes) >= MOST_CLASSES:
-            _classes.clear()
-        known = _classes[key] = _make_class(description, mimic=mimic)
-    return known
-
-
-_classes: dict[bytes, type[Proxy]] = {}
-"""Proxy classes by what describes them; connections to servers of one kind share theirs."""
-
-MOST_CLASSES = 512
-
-
-def _make_class(description: Description, *, mimic: bool) -> type[Proxy]:
-    body: dict[str, Any] = {"__slots__": ()}
-    body["_nbrpc_members_only_"] = has_members_only(description)
-    for name in description.specials:
-        method = SPECIALS.get(name)
-        if method is not None:
-            body[name] = method
-    if "__iter__" in body or "__aiter__" in body:
-        body["__iter__"] = SPECIALS["__iter__"]
-        body["__aiter__"] = SPECIALS["__aiter__"]
-    if "__eq__" in body:
-        body.setdefault("__ne__", SPECIALS["__ne__"])
-    if description.kind == "class":
-        body["__instancecheck__"] = SPECIALS["__instancecheck__"]
-    if mimic and description.kind == "instance":
-        body["__class__"] = class_property(MIMICKED.get(description.base or ""))
-    name = "".join(c for c in description.name if c.isidentifier() or c.isdigit())[:80] or "object"
-    body["__module__"] = "nbrpc.proxy"
-    body["__doc__"] = Proxy.__doc__  # type() would put None there
-    return type(name, (Proxy,), body)
-
-
-def make_proxy(cls: type[Proxy], session: Caller, oid: int, description: Description) -> Proxy:
-    """Make a proxy of a class that `proxy_class` gave."""
-    proxy = cls.__new__(cls)
-    set_slot(proxy, "_nbrpc_session_", session)
-    set_slot(proxy, "_nbrpc_oid_", oid)
-    set_slot(proxy, "_nbrpc_description_", description)
-    set_slot(proxy, "_nbrpc_stream_", None)
-    return proxy

@@ -31,7 +31,26 @@ from nbrpc.protocol.codec import decoder, encode
 from nbrpc.protocol.frames import CHUNK_SIZE, MAX_BUFFERS, Frame, FrameReader, Piece, frame
 from nbrpc.protocol.messages import Kind
 
-__all__ = ["Protocol", "Ready", "Role", "State"]
+__all__ = ["Foreign", "Protocol", "Ready", "Role", "State"]
+
+
+class Foreign(RemoteProtocolError):
+    """The peer does not speak the native protocol.
+
+    Attributes
+    ----------
+    head : bytes
+        All that it has sent.
+    """
+
+    def __init__(self, message: str, head: bytes) -> None:
+        super().__init__(message)
+        self.head = head
+
+    @property
+    def is_rpyc(self) -> bool:
+        """Whether it may be a frame of RPyC: one of more than 16 MB cannot come first."""
+        return self.head[:1] == b"\0"
 
 
 class Role(enum.Enum):
@@ -113,6 +132,8 @@ class Protocol:
         What to tell the peer of this side; each string is cut to 100 bytes, since all of it has to
         fit into the handshake.
     """
+
+    name = f"nbrpc/{VERSION}"
 
     def __init__(
         self,
@@ -251,7 +272,8 @@ class Protocol:
             expected = handshake.GREETING if self.role is Role.CLIENT else handshake.OPENING
             self._head += data
             if not expected.startswith(self._head[: len(expected)]):
-                raise RemoteProtocolError(self._stranger(bytes(self._head)))
+                head = bytes(self._head)
+                raise Foreign(self._stranger(head), head)
             if len(self._head) < len(expected):
                 return []
             data = bytes(self._head[len(expected) :])

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import AuthenticationFailed, ConnectionLost, NbrpcError
-from nbrpc.protocol.machine import Protocol, Ready, Role
+from nbrpc.protocol.machine import Foreign, Protocol, Ready, Role
 from nbrpc.protocol.messages import Kind
 from nbrpc.server.auth import AuthenticationError
 from nbrpc.session.reactor import READ, reactor
@@ -125,7 +125,7 @@ class Handshake:
         self.server = server
         self.transport = transport
         self.credentials = credentials
-        self.protocol = Protocol(
+        self.protocol: Any = Protocol(
             Role.SERVER,
             server.limits,
             token=server.token_bytes,
@@ -133,6 +133,10 @@ class Handshake:
             about=server.about(),
         )
         self.begun = time.monotonic()
+        self._silent = server.rpyc
+        """Whether the client may say nothing as long as it likes, as RPyC's do until they are used;
+        how many may is bounded."""
+        self._rpyc: Any = None
         self._descriptor = transport.fileno()
         self._ended = False
 
@@ -155,7 +159,7 @@ class Handshake:
             if not data:
                 self.end()
                 return
-            received = self.protocol.receive(data)
+            received = self._receive(data)
             self._flush()
         except AuthenticationFailed as error:
             self._refuse(str(error))
@@ -167,10 +171,33 @@ class Handshake:
                 self._ended = True
                 reactor().unregister(self._descriptor)
                 self.server.authenticated(self, received[0].about, received[1:])
+            elif received:
+                self._ended = True
+                reactor().unregister(self._descriptor)
+                self._rpyc.reader.relax()
+                self.protocol = self._rpyc
+                self.server.authenticated(self, {}, received)
+
+    def _receive(self, data: bytes) -> list[Any]:
+        """Give the messages in what the client says, in whichever protocol it speaks."""
+        self._silent = False
+        if self._rpyc is not None:
+            return list(self._rpyc.receive(data))
+        try:
+            return list(self.protocol.receive(data))
+        except Foreign as error:
+            if not (self.server.rpyc and error.is_rpyc):
+                raise
+            from nbrpc.protocol.rpyc.machine import RpycProtocol
+
+            self._rpyc = RpycProtocol(self.server.limits)
+            self._rpyc.reader.restrict(self.server.limits.handshake)
+            return list(self._rpyc.receive(error.head))
 
     def on_tick(self, now: float) -> None:
         """Give up on a client that is too slow."""
-        if not self._ended and now - self.begun > self.server.timing.handshake:
+        late = now - self.begun > self.server.timing.handshake
+        if late and not self._silent and not self._ended:
             self.end()
 
     def on_fork(self) -> None:

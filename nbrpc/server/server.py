@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 from nbrpc.connection_file import ServerInfo, remove, write
 from nbrpc.errors import NbrpcError
 from nbrpc.options import CODE_ACCESS, Access, Limits, Timing, checked_limits, from_config
+from nbrpc.protocol.machine import Protocol
 from nbrpc.server.accepting import (
     FAILURE_DELAY,
     LONGEST_DELAY,
@@ -29,7 +30,7 @@ from nbrpc.server.accepting import (
 from nbrpc.server.main_thread import MainThread
 from nbrpc.service import Service
 from nbrpc.session.connection import Connection
-from nbrpc.session.dispatch import Held, Workers
+from nbrpc.session.dispatch import Held, InTurn, Workers
 from nbrpc.session.opening import policy_for
 from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
@@ -86,6 +87,8 @@ class Server:
         Make an instance of the service class for each connection, instead of one for all.
     insecure
         Allow a host beyond loopback, where anybody on the way can listen in.
+    rpyc
+        Let clients of RPyC in as well, which show no token: on loopback and Unix sockets only.
     config
         RPyC's configuration keys.
     authenticator
@@ -95,8 +98,8 @@ class Server:
     Raises
     ------
     ValueError
-        The host is beyond loopback, and neither TLS nor ``insecure=True`` was given; or the port
-        is no port.
+        The host is beyond loopback, and neither TLS nor ``insecure=True`` was given, or clients of
+        RPyC are to be let in there; or the port is no port.
     TypeError
         An argument is of the wrong kind.
     OSError
@@ -111,6 +114,9 @@ class Server:
     host, port, path
         Where it listens.
     """
+
+    make_connection: Callable[[Session, dict[str, str], str], Connection] = Connection
+    """Makes the connection of a session, from what the client says of itself and its address."""
 
     serves_child = False
     """Whether this is a child process with one client; see `ForkingServer`."""
@@ -127,6 +133,7 @@ class Server:
         allow_code: bool = False,
         per_connection: bool = False,
         insecure: bool = False,
+        rpyc: bool = False,
         config: Mapping[str, Any] | None = None,
         timing: Timing | None = None,
         limits: Limits | None = None,
@@ -149,6 +156,12 @@ class Server:
                 "use 127.0.0.1 with an ssh tunnel, or say insecure=True (--insecure) if the "
                 "network is yours alone"
             )
+        if path is None and rpyc and not sockets.is_loopback(host):
+            raise ValueError(
+                f"clients of RPyC show no token, so whoever reaches {host} would be let in: with "
+                "rpyc=True (--rpyc) use 127.0.0.1 with an ssh tunnel, or a Unix socket"
+            )
+        self.rpyc = rpyc
         self._per_connection = per_connection and isinstance(service, type)
         self._shared: Any = None
         if not self._per_connection:
@@ -345,7 +358,7 @@ class Server:
     def authenticated(self, handshake: Handshake, about: dict[str, str], rest: list[Any]) -> None:
         """A client is let in."""
         transport = handshake.transport
-        session = Session(
+        session = self._session_class(handshake.protocol)(
             transport,
             handshake.protocol,
             policy_for(self.access),
@@ -355,13 +368,21 @@ class Server:
             timing=self.timing,
             on_end=self._session_ended,
         )
-        connection = Connection(session, about, transport.name)
+        connection = self.make_connection(session, about, transport.name)
         connection.credentials = handshake.credentials
         session.owner = connection
         with self._lock:
             self._handshakes.pop(id(handshake), None)
             self.connections.add(connection)
         session.reactor.submit(_Begin(self, connection, rest))
+
+    @staticmethod
+    def _session_class(protocol: object) -> type[Session]:
+        if isinstance(protocol, Protocol):
+            return Session
+        from nbrpc.session.rpyc.session import RpycSession
+
+        return RpycSession
 
     def begin(self, connection: Connection, rest: list[Any]) -> None:
         """Make the service for a connection and start it; a job, since it runs user code."""
@@ -392,7 +413,7 @@ class Server:
             return
         # What the client asked while on_connect called it runs now; that may have chosen where.
         if session.dispatcher is held:
-            session.dispatcher = self._dispatcher()
+            session.dispatcher = InTurn() if session.nests else self._dispatcher()
         held.release(session.dispatcher)
         session.start()
 

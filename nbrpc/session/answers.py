@@ -58,6 +58,8 @@ class Answers:
     reactor: Reactor
     socket: Any
     send_quickly: Callable[[Any, int, bytes], bool]
+    custom_error: Callable[[messages.Error, BaseException], BaseException] | None = None
+    """Makes another exception of one that was rebuilt; where RPyC's configuration asks for it."""
     last_failure: BaseException | None = None
     """What the last failed request raised, for a post-mortem of a peer that may run code."""
 
@@ -141,11 +143,12 @@ class Answers:
 
     def error_of(self, reply: Any, *, allow_stop: bool) -> BaseException:
         """Rebuild the exception in a Failure."""
-        return exception_of(
+        error = exception_of(
             reply.error,
             lambda value: self.boxing.unbox(value, reply.buffers),
             allow_stop=allow_stop,
         )
+        return error if self.custom_error is None else self.custom_error(reply.error, error)
 
     def run_coroutine(self, job: RequestJob, coroutine: Any, *, by_value: bool) -> Any:
         """Run a coroutine of the user; the answer comes when it is done."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import ConnectionLost, LimitExceeded
 from nbrpc.objects.boxing import by_value
-from nbrpc.objects.proxy import is_proxy, target_of
+from nbrpc.objects.proxy import is_proxy, resolve, target_of
 from nbrpc.options import check_seconds
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.call import current_job
@@ -190,6 +190,11 @@ def buffiter(
     for name, size in (("chunk", chunk), ("max_chunk", max_chunk), ("factor", factor)):
         if type(size) is not int or size < 1:
             raise ValueError(f"{name} is a whole number from 1, not {size!r}")
+    target = target_of(iterable)
+    in_chunks = None if target is None else target[0].iterate_in_chunks
+    if in_chunks is not None:
+        # RPyC's peers send nothing ahead of a plain loop.
+        return in_chunks(resolve(iterable), chunk, max_chunk, factor)  # type: ignore[no-any-return] # a generator
     return iter(iterable)
 
 

@@ -58,7 +58,7 @@ class Connection:
     peer : dict
         What the peer says of itself: service, host, pid, version.
     protocol : str
-        ``nbrpc/1``.
+        ``nbrpc/1``, or ``rpyc/6`` or ``rpyc/5`` of a peer that speaks RPyC's protocol.
     """
 
     def __init__(self, session: Session, about: dict[str, str], url: str) -> None:
@@ -66,7 +66,7 @@ class Connection:
         self.peer = about
         self.url = url
         self.name = about.get("name") or url
-        self.protocol = "nbrpc/1"
+        self.protocol = session.protocol.name
         self.credentials: object = None
         self._root: Any = None
         self._modules: Modules | None = None

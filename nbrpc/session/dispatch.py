@@ -9,30 +9,27 @@
     On a thread of its own, at once: `BgServingThread`.
 `Loop`
     On the thread of an event loop, in slices: notebooks.
+`InTurn`
+    On the reactor's threads, one after another: what RPyC's services and clients expect.
 
-A serial service has one thread per instance, whatever the dispatcher.
+A serial service has one thread per instance (``serial``), whatever the dispatcher.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
-from _thread import get_ident
+from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context, copy_context
-from queue import SimpleQueue
-from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import Any, Protocol
 
-from nbrpc.session import interrupts
+from nbrpc.session import interrupts, serial
 from nbrpc.session.call import Call
 from nbrpc.session.reactor import reactor, run_safely
 from nbrpc.session.waker import Waker
 
-__all__ = ["Dispatcher", "Loop", "Queue", "Thread", "Workers", "is_serial", "serial_thread"]
+__all__ = ["Dispatcher", "Held", "InTurn", "Loop", "Queue", "Thread", "Workers", "register_serial"]
 
 
 class Job(Protocol):
@@ -64,16 +61,25 @@ class Dispatcher:
         """Have a job run; from any thread."""
         raise NotImplementedError
 
-    def serves_waiters(self) -> bool:
-        """Whether a thread that waits at the top level runs queued jobs meanwhile."""
+    def serves_waiters(self, *, nested: bool = False) -> bool:
+        """Whether this thread, which waits, runs queued jobs meanwhile.
+
+        Parameters
+        ----------
+        nested
+            It waits inside a job, for a peer that does not say inside which call it asks something.
+            Otherwise it waits at the top level.
+        """
+        del nested
         return False
 
     def has_jobs(self) -> bool:
         """Whether jobs are queued for this thread."""
         return False
 
-    def run_queued(self) -> bool:
+    def run_queued(self, *, nested: bool = False) -> bool:
         """Run what is queued for this thread now; True when anything ran."""
+        del nested
         return False
 
     def add_waiter(self, call: Call) -> None:
@@ -97,21 +103,117 @@ class Workers(Dispatcher):
 
     def submit(self, job: Any) -> None:
         """Have a worker run a job."""
-        request = getattr(job, "request", None)
-        if request is not None and _serial_classes:
-            thread = _serial_thread_of(job)
-            if thread is not None:
-                thread.submit(job)
-                return
-        reactor().submit(job)
+        home = serial.thread_for(job)
+        (home or reactor()).submit(job)
 
 
-class Queue(Dispatcher):
-    """Keep jobs until the user talks to the connection."""
+def register_serial(cls: type) -> None:
+    """Note a class whose instances are served by one thread each."""
+    Workers.direct = False
+    serial.register(cls)
+
+
+class Queued(Dispatcher):
+    """The base of those that keep jobs for threads that wait, and wake the last of these."""
 
     def __init__(self) -> None:
         self.jobs: deque[Any] = deque()
         self._waiters: list[Call] = []
+
+    def has_jobs(self) -> bool:
+        """Whether jobs are queued."""
+        return bool(self.jobs)
+
+    def add_waiter(self, call: Call) -> None:
+        """Wake this call when a job is queued."""
+        self._waiters.append(call)
+
+    def remove_waiter(self, call: Call) -> None:
+        """Wake it no longer."""
+        try:
+            self._waiters.remove(call)
+        except ValueError:
+            pass
+
+    def _wake(self) -> None:
+        waiters = self._waiters
+        if waiters:
+            try:
+                waiters[-1].wake()
+            except IndexError:
+                pass  # it has just left
+
+    def session_ended(self, session: Any) -> None:
+        """Wake who waits."""
+        for call in list(self._waiters):
+            call.wake()
+
+
+class InTurn(Queued):
+    """Run the jobs of one connection one after another, on the reactor's threads.
+
+    While one of them waits for the peer, that thread runs those that come, as RPyC's do.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = allocate_lock()
+        self._running = False
+        self._thread = 0
+        """The thread that runs a job now."""
+
+    def submit(self, job: Any) -> None:
+        """Queue a job."""
+        home = serial.thread_for(job)
+        if home is not None:
+            home.submit(job)
+            return
+        self.jobs.append(job)
+        with self._lock:
+            begins, self._running = not self._running, True
+        if begins:
+            reactor().submit(self)
+        else:
+            self._wake()
+
+    def run(self) -> None:
+        """Run one job, and come back for the next: other connections have their turn between."""
+        try:
+            job = self.jobs.popleft()
+        except IndexError:
+            pass
+        else:
+            self._thread = get_ident()
+            try:
+                job.run()
+            finally:
+                self._thread = 0
+        with self._lock:
+            self._running = bool(self.jobs)
+            if not self._running:
+                return
+        reactor().submit(self)
+
+    def serves_waiters(self, *, nested: bool = False) -> bool:
+        """Inside of the job that runs."""
+        return nested and get_ident() == self._thread
+
+    def run_queued(self, *, nested: bool = False) -> bool:
+        """Run the next job inside of this one."""
+        del nested
+        try:
+            job = self.jobs.popleft()
+        except IndexError:
+            return False
+        job.run()
+        return True
+
+
+class Queue(Queued):
+    """Keep jobs until the user talks to the connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._waker: Waker | None = None
         self._ended = False
         self._running: set[int] = set()
@@ -120,22 +222,16 @@ class Queue(Dispatcher):
     def submit(self, job: Any) -> None:
         """Queue a job."""
         self.jobs.append(job)
-        waiters = self._waiters
-        if waiters:
-            waiters[-1].wake()
+        self._wake()
         if self._waker is not None:
             self._waker.set()
 
-    def serves_waiters(self) -> bool:
-        """Always, but not inside of a job: events neither nest nor overtake."""
-        return get_ident() not in self._running
+    def serves_waiters(self, *, nested: bool = False) -> bool:
+        """Always; inside of a job only for RPyC's peers, since events neither nest nor overtake."""
+        return nested or get_ident() not in self._running
 
-    def has_jobs(self) -> bool:
-        """Whether jobs are queued."""
-        return bool(self.jobs)
-
-    def run_queued(self) -> bool:
-        """Run what is queued at this moment."""
+    def run_queued(self, *, nested: bool = False) -> bool:
+        """Run what is queued at this moment; of what comes inside of a job, one."""
         ran = False
         jobs = self.jobs
         if jobs:
@@ -143,7 +239,7 @@ class Queue(Dispatcher):
             outermost = thread not in self._running
             self._running.add(thread)
             try:
-                for _ in range(len(jobs)):
+                for _ in range(1 if nested else len(jobs)):
                     try:
                         job = jobs.popleft()
                     except IndexError:
@@ -158,17 +254,6 @@ class Queue(Dispatcher):
             if jobs:
                 self._waker.set()
         return ran
-
-    def add_waiter(self, call: Call) -> None:
-        """Wake this call when a job is queued."""
-        self._waiters.append(call)
-
-    def remove_waiter(self, call: Call) -> None:
-        """Wake it no longer."""
-        try:
-            self._waiters.remove(call)
-        except ValueError:
-            pass
 
     def fileno(self) -> int:
         """Give a descriptor that is readable while jobs are queued; made at the first call."""
@@ -189,36 +274,60 @@ class Queue(Dispatcher):
         self._ended = True
         if self._waker is not None:
             self._waker.set()
-        for call in list(self._waiters):
-            call.wake()
+        super().session_ended(session)
 
 
-class Thread(Dispatcher):
+class Thread(Queued):
     """Run jobs at once, one after the other, on a thread of its own that ends with the session."""
 
     def __init__(self, name: str = "nbrpc-serving") -> None:
-        self._jobs: SimpleQueue[Any] = SimpleQueue()
+        super().__init__()
+        # `jobs` stays empty: what is queued is for that thread, and a quick call need not look.
+        self._work: deque[Any] = deque()
+        self._arrived = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Any) -> None:
         """Queue a job for the thread."""
-        self._jobs.put(job)
+        self._work.append(job)
+        self._arrived.release()
+        self._wake()
 
     def _run(self) -> None:
         while True:
-            job = self._jobs.get()
+            self._arrived.acquire()
+            try:
+                job = self._work.popleft()
+            except IndexError:
+                continue  # it was run inside of another
             if job is None:
                 return
             run_safely(job)
             del job  # it would live until the next one
 
+    def serves_waiters(self, *, nested: bool = False) -> bool:
+        """Inside of a job, for RPyC's peers."""
+        return nested and get_ident() == self._thread.ident
+
+    def has_jobs(self) -> bool:
+        """Whether jobs are queued."""
+        return bool(self._work)
+
+    def run_queued(self, *, nested: bool = False) -> bool:
+        """Run the next job inside of the one that waits."""
+        if not nested or not self._work or self._work[0] is None:
+            return False
+        run_safely(self._work.popleft())
+        return True
+
     def session_ended(self, session: Any) -> None:
         """Finish what is queued and end the thread."""
-        self._jobs.put(None)
+        super().session_ended(session)
+        self.submit(None)
 
 
-class Loop(Dispatcher):
+class Loop(Queued):
     """Run jobs on the thread of an event loop, in slices with rests between them.
 
     Theory of operation
@@ -248,20 +357,17 @@ class Loop(Dispatcher):
         run_later: Callable[[float, Callable[[], None]], Any],
         thread: int,
     ) -> None:
-        self.jobs: deque[Any] = deque()
+        super().__init__()
         self._run_soon = run_soon
         self._run_later = run_later
         self._thread = thread
         self._scheduled = False
-        self._waiters: list[Call] = []
         self._running = False
 
     def submit(self, job: Any) -> None:
         """Queue a job for the loop."""
         self.jobs.append(job)
-        waiters = self._waiters
-        if waiters:
-            waiters[-1].wake()
+        self._wake()
         if not self._scheduled:
             self._schedule()
 
@@ -272,21 +378,18 @@ class Loop(Dispatcher):
         except RuntimeError:
             self._scheduled = False  # the loop is closed: the kernel is shutting down
 
-    def serves_waiters(self) -> bool:
-        """On the loop's thread, unless a job of ours waits: events neither nest nor overtake."""
-        return threading.get_ident() == self._thread and not self._running
-
-    def has_jobs(self) -> bool:
-        """Whether jobs are queued."""
-        return bool(self.jobs)
+    def serves_waiters(self, *, nested: bool = False) -> bool:
+        """On the loop's thread; inside of a job only for RPyC's peers, as `Queue` does."""
+        return get_ident() == self._thread and (nested or not self._running)
 
     @interrupts.runs_user_code
-    def run_queued(self) -> bool:
-        """Run jobs for at most a slice."""
+    def run_queued(self, *, nested: bool = False) -> bool:
+        """Run jobs for at most a slice; of what comes inside of a job, one."""
         jobs = self.jobs
-        if not jobs or self._running:
+        running = self._running
+        if not jobs or (running and not nested):
             return False
-        ends = time.perf_counter() + self.SLICE
+        ends = 0.0 if nested else time.perf_counter() + self.SLICE
         self._running = True
         try:
             while jobs:
@@ -298,7 +401,7 @@ class Loop(Dispatcher):
                 if time.perf_counter() >= ends:
                     break
         finally:
-            self._running = False
+            self._running = running
         return True
 
     def _slice(self) -> None:
@@ -316,20 +419,6 @@ class Loop(Dispatcher):
                 self._scheduled = False
                 if self.jobs:  # just now, from another thread that took it as scheduled
                     self._schedule()
-
-    def add_waiter(self, call: Call) -> None:
-        """Wake this call when a job is queued."""
-        self._waiters.append(call)
-
-    def remove_waiter(self, call: Call) -> None:
-        """Wake it no longer."""
-        if call in self._waiters:
-            self._waiters.remove(call)
-
-    def session_ended(self, session: Any) -> None:
-        """Wake who waits."""
-        for call in list(self._waiters):
-            call.wake()
 
 
 default: Callable[[], Dispatcher] = Queue
@@ -359,127 +448,3 @@ class Held(Dispatcher):
                 target.submit(job)
             self._jobs.clear()
             self._target = target
-
-
-# ---- serial services
-
-_serial_classes: weakref.WeakSet[type] = weakref.WeakSet()
-_serial_threads: weakref.WeakKeyDictionary[Any, SerialThread] = weakref.WeakKeyDictionary()
-_generators: weakref.WeakKeyDictionary[Any, _Home] = weakref.WeakKeyDictionary()
-"""Where the generators run that serial services have made."""
-_serial_lock = threading.Lock()
-
-
-def _after_fork() -> None:
-    """In a forked child: no thread is left, so each instance gets a new one."""
-    global _serial_lock  # noqa: PLW0603 - another thread of the parent may have held it
-    _serial_lock = threading.Lock()
-    _serial_threads.clear()
-    _generators.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-class _Home:
-    """Where the calls on an object of a serial service run."""
-
-    def __init__(self, jobs: SimpleQueue[Any]) -> None:
-        self.jobs = jobs
-
-    def submit(self, job: Any) -> None:
-        """Queue a job."""
-        self.jobs.put(job)
-
-
-class SerialThread(_Home):
-    """The one thread on which all calls on one instance run."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(SimpleQueue())
-        threading.Thread(target=_run_serial, args=(self.jobs,), name=name, daemon=True).start()
-
-
-def _run_serial(jobs: SimpleQueue[Any]) -> None:
-    runner = None
-    while True:
-        job = jobs.get()
-        if job is None:
-            if runner is not None:
-                runner.close()
-            return
-        if runner is None:
-            runner = _LazyRunner(jobs)
-        job.runner = runner
-        run_safely(job)
-        del job
-
-
-class _LazyRunner:
-    """An `asyncio.Runner` that is made with the first coroutine."""
-
-    def __init__(self, jobs: SimpleQueue[Any]) -> None:
-        self.jobs = jobs
-        self._runner: Any = None
-
-    def adopt(self, generator: Any) -> None:
-        """Have a generator of the service run on its thread too."""
-        _generators[generator] = _Home(self.jobs)
-
-    def run(self, coroutine: Any) -> Any:
-        if self._runner is None:
-            import asyncio
-
-            self._runner = asyncio.Runner()
-            # It keeps the context in which it was made; one of a request would never be freed.
-            Context().run(self._runner.get_loop)
-        return self._runner.run(coroutine, context=copy_context())
-
-    def close(self) -> None:
-        if self._runner is not None:
-            self._runner.close()
-
-
-def register_serial(cls: type) -> None:
-    """Note a class whose instances are served by one thread each."""
-    Workers.direct = False
-    _serial_classes.add(cls)
-
-
-def is_serial(instance: object) -> bool:
-    """Whether calls on an object run on a thread of its own."""
-    return bool(_serial_classes) and type(instance) in _serial_classes
-
-
-def serial_thread(instance: object) -> SerialThread:
-    """Give the thread of an instance of a serial class, made at its first call."""
-    with _serial_lock:
-        thread = _serial_threads.get(instance)
-        if thread is None:
-            thread = SerialThread(f"nbrpc-serial-{type(instance).__name__}")
-            _serial_threads[instance] = thread
-            weakref.finalize(instance, thread.jobs.put, None)
-        return thread
-
-
-def home_of(target: Any) -> _Home | None:
-    """Give the thread for calls on an instance of a serial class, or on what is part of it."""
-    kind = type(target)
-    if kind is MethodType:
-        target = target.__self__
-        kind = type(target)
-    if kind in _serial_classes:
-        return serial_thread(target)
-    if kind is GeneratorType or kind is AsyncGeneratorType:
-        return _generators.get(target)
-    return None
-
-
-def _serial_thread_of(job: Any) -> _Home | None:
-    """Give the thread for a request on an instance of a serial class."""
-    try:
-        target = job.session.boxing.exports.get(job.request.oid)
-    except KeyError:
-        return None
-    return home_of(target)

@@ -1,23 +1,25 @@
-"""From a connected transport to a session: the handshake of the connecting side."""
+"""From a connected transport to a connection: the handshake of the connecting side."""
 
 from __future__ import annotations
 
 import logging
 import select
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from nbrpc.errors import ConnectFailed, ConnectionLost, NbrpcError, RemoteProtocolError
 from nbrpc.objects.access import Policy
 from nbrpc.options import Access, Limits, Timing
-from nbrpc.protocol.machine import Protocol, Ready
+from nbrpc.protocol.machine import Foreign, Protocol, Ready
 from nbrpc.session import dispatch
 from nbrpc.session.connection import Connection
 from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
 from nbrpc.transports.base import Transport
 
-__all__ = ["open_connection", "policy_for"]
+__all__ = ["Terms", "open_connection", "open_rpyc_connection", "policy_for"]
 
 log = logging.getLogger("nbrpc.session")
 
@@ -32,49 +34,116 @@ def policy_for(access: Access) -> Policy:
     return policy
 
 
-def open_connection(
-    transport: Transport,
-    protocol: Protocol,
-    *,
-    url: str,
-    service: Any,
-    access: Access,
-    limits: Limits,
-    timing: Timing,
-    timeout: float,
-) -> Connection:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What both ways of opening a connection need.
+
+    Parameters
+    ----------
+    url
+        Where the peer is, without a token.
+    service
+        What this side serves: a `Service` class or instance.
+    deadline
+        On the monotonic clock: when the connection must be ready.
+    connecting
+        Whether this side opened the connection: only then do proxies pass for builtin containers.
+    make_connection
+        Makes the `Connection` of a session, what the peer says of itself, and the URL.
+    """
+
+    url: str
+    service: Any
+    access: Access
+    limits: Limits
+    timing: Timing
+    deadline: float
+    connecting: bool = True
+    make_connection: Callable[[Session, dict[str, str], str], Connection] = Connection
+
+
+def open_connection(transport: Transport, protocol: Protocol, terms: Terms) -> Connection:
     """Shake hands with a server, and give the connection.
 
     Raises
     ------
     ConnectFailed
         No answer in time, or one that is not nbrpc's.
+    Foreign
+        The answer may be RPyC's; the transport is still open.
     AuthenticationFailed
         The two sides do not hold the same token.
     """
-    deadline = time.monotonic() + timeout
     try:
-        about, rest = _shake_hands(transport, protocol, deadline, url)
+        about, rest = _shake_hands(transport, protocol, terms)
+    except Foreign as error:
+        if error.is_rpyc:
+            raise
+        transport.close()
+        raise ConnectFailed(f"cannot connect to {terms.url}: {error}") from error
     except ConnectionLost as error:
         transport.close()
-        raise ConnectFailed(
-            f"{url} closed the connection during the handshake: it is no nbrpc server, or it has "
-            "no room for more connections"
-        ) from error
+        raise _closed(terms) from error
     except BaseException:
         transport.close()
         raise
     session = Session(
         transport,
         protocol,
-        policy_for(access),
-        connecting=True,
+        policy_for(terms.access),
+        connecting=terms.connecting,
         dispatcher=dispatch.default(),
-        limits=limits,
-        timing=timing,
+        limits=terms.limits,
+        timing=terms.timing,
     )
-    session.name = about.get("name") or url
-    connection = Connection(session, about, url)
+    return _begin(session, about, rest, terms)
+
+
+def open_rpyc_connection(
+    transport: Transport, protocol: Any, terms: Terms, head: bytes | None = None
+) -> Connection:
+    """Ask a server of RPyC for its root, and give the connection.
+
+    Parameters
+    ----------
+    protocol
+        A `RpycProtocol` with a dialect.
+    head
+        What the server has said already, to a request for its root; None: it has not been asked.
+
+    Raises
+    ------
+    ConnectFailed
+        No answer in time, or one that is not RPyC's.
+    OtherDialect
+        The server speaks the other dialect of RPyC. The transport is closed.
+    """
+    from nbrpc.session.rpyc.opening import introduce, session_for
+
+    try:
+        reply, rest = _ask_for_root(transport, protocol, terms, head)
+    except ConnectionLost as error:
+        transport.close()
+        raise _closed(terms) from error
+    except BaseException:
+        transport.close()
+        raise
+    session = session_for(transport, protocol, policy_for(terms.access), terms)
+    connection = _begin(session, {}, rest, terms)
+    try:
+        introduce(session, connection, reply, terms.deadline - time.monotonic())
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _begin(session: Session, about: dict[str, str], rest: list[Any], terms: Terms) -> Connection:
+    """Start a session whose protocol is ready."""
+    session.name = about.get("name") or terms.url
+    connection = terms.make_connection(session, about, terms.url)
+    session.owner = connection
+    service = terms.service
     session.root_object = service() if isinstance(service, type) else service
     session.on_end = lambda _session: reactor().submit(_Disconnected(connection))
     try:
@@ -82,7 +151,7 @@ def open_connection(
             session.handle(message)
     except NbrpcError as error:
         session.lose(error)
-        raise ConnectFailed(f"cannot connect to {url}: {error}") from error
+        raise ConnectFailed(f"cannot connect to {terms.url}: {error}") from error
     session.start()
     session.root_object.on_connect(connection)
     return connection
@@ -102,37 +171,83 @@ class _Disconnected:
 
 
 def _shake_hands(
-    transport: Transport, protocol: Protocol, deadline: float, url: str
+    transport: Transport, protocol: Protocol, terms: Terms
 ) -> tuple[dict[str, str], list[Any]]:
     """Exchange the opening messages; give what the server says of itself, and what followed."""
     received: list[Any] = []
     while True:
         if protocol.outgoing:
             # In one write: each costs the other side a wake-up.
-            _send_all(transport, b"".join(protocol.outgoing), deadline)
+            _send_all(transport, b"".join(protocol.outgoing), terms.deadline)
             protocol.outgoing.clear()
         if received and isinstance(received[0], Ready):
             return received[0].about, received[1:]
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise ConnectFailed(
-                f"{url} did not answer the handshake in time: it is no nbrpc server, or it is stuck"
-            )
-        arrived = _receive(transport, remaining)
-        if arrived == b"":
-            raise ConnectionLost(f"{url} closed the connection")
+        arrived = _receive(transport, terms)
         if arrived:
             try:
                 received = protocol.receive(arrived)
+            except Foreign:
+                raise
             except RemoteProtocolError as error:
-                raise ConnectFailed(f"cannot connect to {url}: {error}") from error
+                raise ConnectFailed(f"cannot connect to {terms.url}: {error}") from error
 
 
-def _receive(transport: Transport, remaining: float) -> bytes | None:
-    if transport.waitable and remaining > 0.2:
-        return transport.wait_receive(4096)
-    select.select([transport.fileno()], [], [], min(remaining, 0.1))
-    return transport.receive(4096)
+def _ask_for_root(
+    transport: Transport, protocol: Any, terms: Terms, head: bytes | None
+) -> tuple[Any, list[Any]]:
+    """Give the answer to the request for the root, and what came with it."""
+    from nbrpc.protocol.rpyc.machine import ROOT_SEQ, OtherDialect
+
+    if head is None:
+        _send_all(transport, b"".join(protocol.opening()), terms.deadline)
+    rest: list[Any] = []
+    while True:
+        if head:
+            try:
+                rest += protocol.receive(head)
+            except OtherDialect:
+                raise
+            except RemoteProtocolError as error:
+                raise ConnectFailed(f"cannot connect to {terms.url}: {error}") from error
+            for message in rest:
+                if getattr(message, "seq", None) == ROOT_SEQ:
+                    rest.remove(message)
+                    return message, rest
+        head = _receive(transport, terms)
+
+
+def _receive(transport: Transport, terms: Terms) -> bytes | None:
+    """Wait a moment for bytes.
+
+    Raises
+    ------
+    ConnectFailed
+        The time is over, or the server closed.
+    """
+    remaining = terms.deadline - time.monotonic()
+    if remaining <= 0:
+        raise ConnectFailed(
+            f"{terms.url} did not answer the handshake in time: it is no nbrpc server, or it is "
+            "stuck"
+        )
+    try:
+        if transport.waitable and remaining > 0.2:
+            arrived = transport.wait_receive(4096)
+        else:
+            select.select([transport.fileno()], [], [], min(remaining, 0.1))
+            arrived = transport.receive(4096)
+    except ConnectionLost as error:
+        raise _closed(terms) from error
+    if arrived == b"":
+        raise _closed(terms)
+    return arrived
+
+
+def _closed(terms: Terms) -> ConnectFailed:
+    return ConnectFailed(
+        f"{terms.url} closed the connection during the handshake: it is no nbrpc server, or it has "
+        "no room for more connections"
+    )
 
 
 def _send_all(transport: Transport, data: bytes, deadline: float) -> None:
@@ -142,4 +257,4 @@ def _send_all(transport: Transport, data: bytes, deadline: float) -> None:
         if view:
             select.select([], [transport.fileno()], [], max(0.0, deadline - time.monotonic()))
             if time.monotonic() >= deadline:
-                raise ConnectionLost("the handshake could not be sent in time")
+                raise ConnectFailed("the handshake could not be sent in time")

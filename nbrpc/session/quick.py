@@ -35,7 +35,6 @@ from nbrpc.transports.sockets import DONT_WAIT, SEND_FLAGS
 
 if TYPE_CHECKING:
     from nbrpc.objects.boxing import Boxing
-    from nbrpc.protocol.frames import FrameReader
     from nbrpc.session.outbox import Outbox
     from nbrpc.session.reactor import Reactor
 
@@ -69,7 +68,7 @@ class Quick:
     outbox: Outbox
     pending: dict[int, Call]
     reactor: Reactor
-    reader: FrameReader
+    reader: Any
     reading: LockType
     requests_sent: int
     requests_served: int

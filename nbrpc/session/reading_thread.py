@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import NbrpcError
-from nbrpc.session.dispatch import Dispatcher
+from nbrpc.session.dispatch import Queued
 from nbrpc.session.reactor import run_safely
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ NAP = 0.05
 """Seconds of a sleep while another thread reads."""
 
 
-class ReadingThread(Dispatcher):
+class ReadingThread(Queued):
     """Reads a session and runs its requests and events, one after the other.
 
     An event that arrives while nothing else happens wakes one thread only: this one, in the socket.
@@ -29,10 +29,12 @@ class ReadingThread(Dispatcher):
     """
 
     def __init__(self, session: Session) -> None:
+        super().__init__()
+        # `jobs` stays empty: what is queued is for this thread, and a quick call need not look.
         self._session = session
         self._work: deque[Any] = deque()
-        self._wake = allocate_lock()
-        self._wake.acquire()
+        self._asleep = allocate_lock()
+        self._asleep.acquire()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="nbrpc-serving", daemon=True)
 
@@ -45,10 +47,26 @@ class ReadingThread(Dispatcher):
         self._work.append(job)
         if get_ident() != self._thread.ident:
             self._rouse()
+            self._wake()
+
+    def serves_waiters(self, *, nested: bool = False) -> bool:
+        """Inside of a job, for RPyC's peers."""
+        return nested and get_ident() == self._thread.ident
+
+    def has_jobs(self) -> bool:
+        """Whether jobs are queued."""
+        return bool(self._work)
+
+    def run_queued(self, *, nested: bool = False) -> bool:
+        """Run the next job inside of the one that waits."""
+        if not nested or not self._work:
+            return False
+        run_safely(self._work.popleft())
+        return True
 
     def _rouse(self) -> None:
         try:
-            self._wake.release()
+            self._asleep.release()
         except RuntimeError:
             pass  # it is awake
 
@@ -62,6 +80,7 @@ class ReadingThread(Dispatcher):
     def session_ended(self, session: Any) -> None:
         """Look around."""
         self._rouse()
+        super().session_ended(session)
 
     def _run(self) -> None:
         session = self._session
@@ -74,11 +93,11 @@ class ReadingThread(Dispatcher):
             if self._stopping:
                 break
             if session.closed:
-                self._wake.acquire()
+                self._asleep.acquire()
             elif session.transport.waitable and session.reading.acquire(False):
                 self._read()
             else:
-                self._wake.acquire(timeout=NAP)
+                self._asleep.acquire(timeout=NAP)
         session.ensure_read()
 
     def _read(self) -> None:

@@ -18,17 +18,18 @@ from nbrpc.objects.refs import pairs
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box
 from nbrpc.protocol.messages import Kind
-from nbrpc.session.answers import PLAIN, SESSION_OPERATIONS, Answers
+from nbrpc.session.answers import PLAIN, Answers
 from nbrpc.session.call import Call
-from nbrpc.session.dispatch import home_of
 from nbrpc.session.heartbeats import Heartbeats
 from nbrpc.session.job import Claim, RequestJob
 from nbrpc.session.reactor import READ, WRITE, Reactor
+from nbrpc.session.serial import home_of
 
 if TYPE_CHECKING:
     from nbrpc.objects.boxing import Boxing
     from nbrpc.options import Limits
     from nbrpc.protocol.machine import Protocol
+    from nbrpc.protocol.rpyc.machine import RpycProtocol
     from nbrpc.session.outbox import Outbox
     from nbrpc.transports.base import Transport
 
@@ -52,12 +53,13 @@ class Receiving:
     events_received: int
     fileno: Callable[[], int]
     guard: LockType
+    job_class: type[RequestJob] = RequestJob
     limits: Limits
     lose: Callable[[BaseException], None]
     name: str
     outbox: Outbox
     pending: dict[int, Call]
-    protocol: Protocol
+    protocol: Protocol | RpycProtocol
     reactor: Reactor
     reading: LockType
     requests_served: int
@@ -66,6 +68,7 @@ class Receiving:
     """Whether the peer ended the link itself: then what it had asked for before is still done."""
 
     send_quietly: Callable[[Kind, tuple[Any, ...]], None]
+    operations: dict[int, Callable[[Any, Any], Any]]
     serving: dict[int, RequestJob]
     streams: dict[int, Any]
     subscribers: dict[int, Any]
@@ -171,7 +174,7 @@ class Receiving:
             raise RemoteProtocolError(
                 f"more than {self.limits.requests:,} requests are outstanding"
             )
-        if request.op not in SESSION_OPERATIONS:
+        if request.op not in self.operations:
             raise RemoteProtocolError(
                 f"the peer asks for operation {request.op}, which does not exist"
             )
@@ -179,7 +182,7 @@ class Receiving:
             self.boxing.learn(request.args)
         if request.kwargs:
             self.boxing.learn(request.kwargs.values())
-        job = serving[seq] = RequestJob(self, request)  # type: ignore[arg-type]
+        job = serving[seq] = self.job_class(self, request)  # type: ignore[arg-type]
         self.requests_served += 1
         return job
 
@@ -215,9 +218,9 @@ class Receiving:
         with self.guard:
             for oid, count in pairs(message.counts):
                 dropped.append(self.boxing.exports.release(oid, count))
-        self._close_generators(dropped)
+        self.drop_generators(dropped)
 
-    def _close_generators(self, dropped: list[object]) -> None:
+    def drop_generators(self, dropped: list[object]) -> None:
         """Have generators that the peer holds no longer closed: their cleanup is user code."""
         for obj in dropped:
             if type(obj) is GeneratorType:

@@ -21,7 +21,7 @@ import time
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import (
     CallTimeout,
@@ -31,13 +31,13 @@ from nbrpc.errors import (
     RemoteProtocolError,
 )
 from nbrpc.objects import proxy as proxies
+from nbrpc.objects import proxy_classes
 from nbrpc.objects.access import Policy
 from nbrpc.objects.boxing import Boxing, Draft
 from nbrpc.options import Limits, Timing
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box, Description
 from nbrpc.protocol.frames import Piece, chunks
-from nbrpc.protocol.machine import Protocol
 from nbrpc.protocol.messages import Kind
 from nbrpc.session import code as code  # noqa: PLC0414 - registers its operations
 from nbrpc.session import interrupts, streams, subscriptions
@@ -52,6 +52,10 @@ from nbrpc.session.reactor import Reactor, reactor
 from nbrpc.session.receiving import Receiving
 from nbrpc.session.waiting import check_nesting, lost, wait_for
 from nbrpc.transports.base import Transport
+
+if TYPE_CHECKING:
+    from nbrpc.protocol.machine import Protocol
+    from nbrpc.protocol.rpyc.machine import RpycProtocol
 
 __all__ = ["Session"]
 
@@ -85,8 +89,13 @@ class Session(Quick, Receiving, Heartbeats, Answers):
     shell: Any = None
     cell_runner: Any = None
     """Runs cells on the main thread of a server; None runs them where other requests run."""
+    iterate_in_chunks: Any = None
+    """Iterates in chunks of given sizes, where `iterate` does not read ahead by itself."""
+    nests: bool = False
+    """Whether a thread that waits inside a job runs what the peer asks: it then does not say inside
+    which of our requests it asks. See `nbrpc.session.rpyc.session`."""
     owner: Any = None
-    """The Connection, on a server."""
+    """The Connection."""
     requests_sent: int = 0
     requests_served: int = 0
     events_sent: int = 0
@@ -102,7 +111,7 @@ class Session(Quick, Receiving, Heartbeats, Answers):
     def __init__(
         self,
         transport: Transport,
-        protocol: Protocol,
+        protocol: Protocol | RpycProtocol,
         policy: Policy,
         *,
         connecting: bool,
@@ -165,9 +174,9 @@ class Session(Quick, Receiving, Heartbeats, Answers):
     def _make_proxy(self, oid: int, key: int, description: Description) -> proxies.Proxy:
         cls = self._classes.get(key)
         if cls is None:
-            cls = proxies.proxy_class(description, mimic=self.connecting)
+            cls = proxy_classes.proxy_class(description, mimic=self.connecting)
             self._classes[key] = cls
-        return proxies.make_proxy(cls, self, oid, description)
+        return proxy_classes.make_proxy(cls, self, oid, description)
 
     def _home(self, obj: object) -> tuple[int, str] | None:
         target = proxies.target_of(obj)
@@ -445,7 +454,7 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         self.dispatcher.session_ended(self)
         if self.on_end is not None:
             self.on_end(self)
-        self._close_generators(objects)
+        self.drop_generators(objects)
 
     def _say_goodbye(self, reason: str) -> None:
         """Tell a peer that broke the protocol why, if that is possible at once."""

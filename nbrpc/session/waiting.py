@@ -59,8 +59,9 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
     """
     session = call.session
     job = current_job.get()
-    dispatcher = session.dispatcher if serve and job is None else None
-    if dispatcher is not None and not dispatcher.serves_waiters():
+    inside = job is not None
+    dispatcher = session.dispatcher if serve and (not inside or session.nests) else None
+    if dispatcher is not None and not dispatcher.serves_waiters(nested=inside):
         dispatcher = None
     if job is not None:
         job.waits_on = call
@@ -79,7 +80,7 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
                     continue
                 nested.run()
                 del nested
-            if dispatcher is not None and dispatcher.run_queued():
+            if dispatcher is not None and dispatcher.run_queued(nested=inside):
                 call.served()
             if call.done:
                 return

@@ -113,7 +113,7 @@ class _OnItsThread:
         self._sampler = sampler
 
     def run(self) -> None:
-        from nbrpc.session.dispatch import is_serial, serial_thread
+        from nbrpc.session.serial import is_serial, serial_thread
 
         dispatcher = self._sampler.session.dispatcher
         if is_serial(self._sampler.target):

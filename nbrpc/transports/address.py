@@ -13,7 +13,10 @@ DEFAULT_PORT = 18861
 """The port of a service when a URL names none."""
 
 LARGEST_PORT = 65535
-LATER_SCHEMES = frozenset({"nbrpcs", "ssh", "ws", "wss", "rpyc", "rpyc5", "rpyc6", "http", "https"})
+LATER_SCHEMES = frozenset({"nbrpcs", "ssh", "ws", "wss", "http", "https"})
+RPYC_SCHEMES = frozenset({"rpyc", "rpyc5", "rpyc6"})
+RPYC_PORT = 18812
+"""The port of RPyC's classic server; its services have none of their own."""
 
 
 def join_host_port(host: str, port: int | None) -> str:
@@ -29,7 +32,8 @@ class Address:
     Parameters
     ----------
     scheme
-        ``nbrpc`` (TCP: host and port) or ``unix`` (path).
+        ``nbrpc`` (TCP: host and port), ``unix`` (path), or ``rpyc``, ``rpyc5`` and ``rpyc6``: the
+        same as ``nbrpc``, of a server that is to be spoken to in RPyC's protocol.
     token
         A secret: it is in neither `repr` nor `str`, only in `url_with_token`.
     """
@@ -103,11 +107,16 @@ def parse(url: str) -> Address:
     scheme = text.partition("://")[0].lower()
     if scheme in LATER_SCHEMES:
         raise ValueError(f"{scheme}:// is not available yet: use nbrpc://host:port or unix:///path")
-    if scheme not in ("nbrpc", "unix"):
+    if scheme not in ("nbrpc", "unix", *RPYC_SCHEMES):
         raise ValueError(
             f"{_shown(url)} has an unknown scheme: use nbrpc://host:port or unix:///path"
         )
-    return _parse_unix(text) if scheme == "unix" else _parse_tcp(text)
+    if scheme == "unix":
+        return _parse_unix(text)
+    address = _parse_tcp(text, RPYC_PORT if scheme in RPYC_SCHEMES else DEFAULT_PORT)
+    if scheme in RPYC_SCHEMES and address.token is not None:
+        raise ValueError(f"{_shown(url)} has a token, and RPyC's protocol knows none: leave it out")
+    return replace(address, scheme=scheme)
 
 
 def _has_port(text: str) -> bool:
@@ -134,7 +143,7 @@ def _parse_unix(text: str) -> Address:
     return Address.unix(path, _token(query, text))
 
 
-def _parse_tcp(text: str) -> Address:
+def _parse_tcp(text: str, default_port: int) -> Address:
     from urllib.parse import urlsplit
 
     # urlsplit is told neither the token nor anything else that its messages might repeat.
@@ -155,7 +164,7 @@ def _parse_tcp(text: str) -> Address:
         raise ValueError(f"{_shown(text)} names no host: write nbrpc://host:port")
     if port == 0:
         raise ValueError(f"{_shown(text)} has port 0, which no server listens on")
-    return Address.tcp(host, DEFAULT_PORT if port is None else port, _token(query, text))
+    return Address.tcp(host, default_port if port is None else port, _token(query, text))
 
 
 def _token(query: str, text: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbrpc.objects.proxy import make_proxy, proxy_class
+from nbrpc.objects.proxy_classes import make_proxy, proxy_class
 from nbrpc.protocol.codec import Description
 from nbrpc.protocol.messages import Operation
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 
 from nbrpc.errors import AccessDenied, ConnectionLost, NotSendable
-from nbrpc.objects import proxy as proxies
-from nbrpc.objects.proxy import Member, Proxy, is_proxy, proxy_class, resolve, target_of
+from nbrpc.objects.proxy import Member, Proxy, is_proxy, resolve, target_of
+from nbrpc.objects.proxy_classes import make_proxy, proxy_class
 from nbrpc.objects.specials import MIMICKED, SPECIALS
 from nbrpc.protocol.messages import Operation
 from tests.objects.fake import describe, proxy_of
@@ -57,7 +57,7 @@ def test_calling_a_method_is_one_request():
 def test_methods_belong_to_their_object():
     """A method of one proxy never asks for another object of the same class."""
     first, caller = proxy_of(members={"move": "method"})
-    second = proxies.make_proxy(type(first), caller, 6, first._nbrpc_description_)
+    second = make_proxy(type(first), caller, 6, first._nbrpc_description_)
     move = first.move
     second.move()
     move()

@@ -12,7 +12,7 @@ import pytest
 
 import nbrpc
 from nbrpc.server import shell
-from nbrpc.session import dispatch, events, job, loops, result
+from nbrpc.session import events, job, loops, result, serial
 from tests.support import eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -118,7 +118,7 @@ def test_locks_that_others_hold_are_free_in_the_child(forking, monkeypatch):
         with conn.root.tick.subscribe(received.append):
             locks = [
                 result._unboxing,
-                dispatch._serial_lock,
+                serial._serial_lock,
                 loops._lock,
                 events._binding,
                 job._lock,

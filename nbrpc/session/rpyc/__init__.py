@@ -1,0 +1,1 @@
+"""A session whose peer speaks RPyC's protocol."""

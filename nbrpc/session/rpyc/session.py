@@ -1,0 +1,265 @@
+"""A session with a peer that speaks RPyC's protocol.
+
+Theory of operation
+-------------------
+The engine is that of every session; what differs is what RPyC's wire cannot say:
+
+* *Inside which call a request was made.* RPyC runs what comes on whichever thread waits, and so
+  does this side: while a thread waits for the peer, inside a job or not, it runs what the peer
+  asks. Where nobody waits, requests run one after another, in their order (`InTurn` on a server).
+* *That something is given back* without a request. Releases are requests, written behind the next
+  message so that they never hold one up, and those of the peer are carried out in their turn, since
+  requests that came before them may still need the object.
+* *Which methods a class has*, until it is asked: once for each class, by whoever unboxes the first
+  reference to one of its objects.
+* *That a call is to be stopped*, or how long its caller waits. Both free the caller only.
+* *Heartbeats*: an RPyC peer that is at work, or that serves nobody at the moment, answers no ping.
+  TCP's own probes find a peer that is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from nbrpc.errors import NbrpcError
+from nbrpc.objects import proxy as proxies
+from nbrpc.objects import proxy_classes
+from nbrpc.objects.access import Policy
+from nbrpc.objects.boxing import ByValue, Draft
+from nbrpc.options import Limits, Timing
+from nbrpc.protocol import messages
+from nbrpc.protocol.codec import Description
+from nbrpc.protocol.messages import Kind, Operation
+from nbrpc.protocol.rpyc.handlers import Dialect
+from nbrpc.protocol.rpyc.machine import RpycOperation, RpycProtocol
+from nbrpc.session.call import current_job
+from nbrpc.session.job import RequestJob
+from nbrpc.session.rpyc import iterating, translated
+from nbrpc.session.rpyc.boxing import RpycBoxing
+from nbrpc.session.rpyc.operations import RPYC_OPERATIONS
+from nbrpc.session.session import Session
+from nbrpc.transports.base import Transport
+from nbrpc.transports.tuning import acknowledge_at_once, keep_alive
+
+__all__ = ["RpycSession"]
+
+KEEP_ALIVE = 5.0
+"""Seconds between TCP's probes where no heartbeat was asked for."""
+
+SENT_QUIETLY = frozenset({Kind.RELEASE, Kind.PING, Kind.GOODBYE})
+
+
+class RpycSession(Session):
+    """The live state of one connection to an RPyC peer; the parameters are those of `Session`."""
+
+    protocol: RpycProtocol
+    boxing: RpycBoxing
+    operations = RPYC_OPERATIONS
+    nests = True
+    allows_code: bool = False
+    """Whether the peer lets this side run code."""
+    classic_root: Any = None
+    """What the peer has as root where this side lets it run code, once it has asked."""
+    packing: Any = None
+    """The names of `nbrpc.session.rpyc.packing` on the peer, once they are there."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        protocol: RpycProtocol,
+        policy: Policy,
+        *,
+        connecting: bool,
+        dispatcher: Any,
+        limits: Limits,
+        timing: Timing,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            transport,
+            protocol,
+            policy,
+            connecting=connecting,
+            dispatcher=dispatcher,
+            limits=limits,
+            timing=replace(timing, heartbeat=None, dead_after=None),
+            **options,
+        )
+        self.socket = None  # the short ways speak the native protocol
+        self.acknowledge = acknowledge_at_once(transport)
+        keep_alive(transport, timing.heartbeat or KEEP_ALIVE)
+        boxing = RpycBoxing(policy, limits, self.guard, self._make_proxy, self._home)
+        boxing.tells_methods = lambda: protocol.dialect is Dialect.RPYC6
+        boxing.class_of = protocol.held.class_of
+        boxing.inspect = lambda oid, seconds: self.request(
+            RpycOperation.SPECIALS, oid, "", timeout=seconds
+        )
+        boxing.resolve = lambda oid, path: self.request(Operation.GET, oid, path)
+        self.boxing = boxing
+        self.iterate_in_chunks = partial(iterating.in_chunks, self)
+        self.root: Any = None
+        """The proxy of what the peer serves, once it is known."""
+
+    def _make_proxy(self, oid: int, key: int, description: Description) -> proxies.Proxy:
+        cls = self._classes.get(key)
+        if cls is None:
+            cls = proxy_classes.proxy_class(description, mimic=self.connecting, shared=False)
+            self._classes[key] = cls
+        return proxy_classes.make_proxy(cls, self, oid, description)
+
+    # ---- bytes
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes; needs the reading lock.
+
+        A server that has written an answer writes the next only when the first is acknowledged, and
+        an acknowledgement may take 40 ms: RPyC's leaves TCP's delays as they are.
+        """
+        super().feed(data)
+        self.acknowledge()
+        outgoing = self.protocol.outgoing
+        while outgoing:
+            self.outbox.write([outgoing.pop(0)])
+
+    # ---- requests of ours
+
+    def request(
+        self,
+        op: int,
+        oid: int,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Ask the peer and wait for the answer; in several requests where RPyC needs them."""
+        translate = translated.TRANSLATED.get(op)
+        if translate is not None:
+            return translate(self, oid, name, args)
+        return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
+
+    def send_request(
+        self,
+        call: Any,
+        op: int,
+        oid: int,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Send a request; raises as that of the base does.
+
+        Raises
+        ------
+        LocalProtocolError
+            RPyC has no form for it; nothing was sent.
+        """
+        if op == Operation.EVALUATE:
+            oid, name, args = self.root._nbrpc_oid_, "eval", (name,)
+            op = Operation.CALL
+        elif op in translated.MISSING:
+            translated.MISSING[op](self, oid, name, args)
+        super().send_request(call, op, oid, name, args, kwargs, timeout)
+
+    def start_quickly(self, *_: Any) -> bool:
+        """There is no short way here."""
+        return False
+
+    def iterate(self, proxy: proxies.Proxy) -> Any:
+        """Iterate over a remote object: chunks of a container, else item by item."""
+        return iterating.iterate(self, proxy)
+
+    def iterate_async(self, proxy: proxies.Proxy) -> Any:
+        """Iterate without blocking an event loop."""
+        return iterating.iterate_async(self, proxy)
+
+    def advance(self, proxy: proxies.Proxy) -> Any:
+        """Give the next item of a remote iterator."""
+        return iterating.advance(self, proxy)
+
+    def abandon(self, call: Any) -> None:
+        """Nobody waits for a call any more; RPyC knows no way to stop it."""
+        self.forget(call)
+
+    def finish_next(self, call: Any, deadline: float | None) -> Any:
+        """Wait for the answer to a request for the next item, which may be that there is none."""
+        try:
+            return self.finish(call, deadline)
+        except NbrpcError:
+            reply = call.reply
+            if type(reply) is messages.Failure and reply.error.type_name == "StopIteration":
+                raise StopIteration from None
+            raise
+
+    # ---- sending
+
+    def send(
+        self,
+        kind: Kind,
+        fields: tuple[Any, ...],
+        draft: Draft | None = None,
+        *,
+        keep: object = None,
+        lazy: bool = False,
+        ordered: bool = False,
+    ) -> None:
+        """Send one message, and what is to be given back behind it."""
+        del keep
+        try:
+            pieces = self.protocol.encode(kind, fields)
+        except BaseException:
+            if draft is not None:
+                draft.undo()
+            raise
+        imports = self.boxing.imports
+        if imports.dead or imports.owed:
+            pieces = [*pieces, *self._released()]
+        self.outbox.write(pieces, lazy=lazy, ordered=ordered)
+        if draft is not None and draft.described:
+            draft.sent()
+
+    def send_quietly(self, kind: Kind, fields: tuple[Any, ...]) -> None:
+        """Send a message for which nobody waits, if RPyC has a form for it."""
+        if kind in SENT_QUIETLY:
+            super().send_quietly(kind, fields)
+
+    def send_releases(self) -> None:
+        """Give back the references of proxies that have died."""
+        pieces = self._released()
+        if pieces and not self.closed:
+            self.outbox.write(pieces)
+
+    def _released(self) -> list[Any]:
+        with self.guard:
+            counts = self.boxing.imports.releases()
+            # Inside the lock: a name must not be forgotten while the same object arrives anew.
+            return self.protocol.encode(Kind.RELEASE, (counts,)) if counts else []
+
+    def _say_goodbye(self, reason: str) -> None:
+        """RPyC's peers are told no reasons."""
+
+    # ---- requests of the peer
+
+    def answer(self, job: RequestJob, value: Any) -> None:
+        """Send the result of a request; what cannot be copied goes by reference."""
+        while type(value) is ByValue:
+            value = value.obj
+        super().answer(job, value)
+
+    def answer_failure(self, job: RequestJob, error: BaseException) -> None:
+        """Send what a request raised."""
+        super().answer_failure(job, error)
+
+
+class RpycJob(RequestJob):
+    """A request of an RPyC peer, which runs inside of another if a thread waits in that one."""
+
+    def run(self) -> None:
+        """Run the request and answer it."""
+        outer = current_job.get()
+        if outer is not None:
+            self.depth = outer.depth + 1
+        super().run()
