@@ -108,6 +108,8 @@ class Service:
 class VoidService(Service):
     """A service that exposes nothing: what a connecting side offers unless told otherwise."""
 
+    exposes_nothing: ClassVar[bool] = True
+
 
 class ClassicService(Service):
     """A service that lets the peer run any code. Give it to peers that you trust with a shell."""

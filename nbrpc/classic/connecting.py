@@ -13,7 +13,7 @@ from nbrpc.options import Limits, Timing
 from nbrpc.service import ClassicService, VoidService
 from nbrpc.session.connection import Connection
 
-__all__ = ["DEFAULT_SERVER_PORT", "connect", "connect_thread", "unix_connect"]
+__all__ = ["DEFAULT_SERVER_PORT", "connect", "connect_thread", "on_peer", "unix_connect"]
 
 DEFAULT_SERVER_PORT: Final = 18812
 """The port of ``nbrpc serve --classic``, and of RPyC's classic server."""
@@ -78,6 +78,16 @@ def unix_connect(
     """Connect to such a server on a Unix socket; the errors are those of `connect`."""
     url = f"unix://{quote(str(Path(path).absolute()))}"
     return connect(url, token=token, timeout=timeout, timing=timing, limits=limits)
+
+
+def on_peer(conn: Connection) -> Any:
+    """Give the module `nbrpc.classic.on_peer` of the peer."""
+    if not conn.session.nests:
+        return conn.modules["nbrpc.classic.on_peer"]
+    from nbrpc.classic import on_peer as module
+    from nbrpc.session.rpyc.copying import carried
+
+    return carried(conn.session, module)
 
 
 def connect_thread() -> Connection:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from nbrpc.classic.connecting import on_peer
 from nbrpc.errors import ConnectionLost
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.connection import Connection
 
 __all__ = ["interact", "pm", "redirected_stdio"]
-
-ON_PEER = "nbrpc.classic.on_peer"
 
 
 @contextmanager
@@ -28,7 +27,7 @@ def redirected_stdio(conn: Connection) -> Iterator[None]:
     Each line is a round trip. What a request that nobody waits for prints (one of ``async_``)
     appears when this side next serves the connection.
     """
-    redirection = conn.modules[ON_PEER].Redirection(_writer(sys.stdout), _writer(sys.stderr), _line)
+    redirection = on_peer(conn).Redirection(_writer(sys.stdout), _writer(sys.stderr), _line)
     try:
         yield
     finally:
@@ -49,7 +48,7 @@ def interact(conn: Connection, namespace: Mapping[str, Any] | None = None) -> No
     names = conn.namespace
     for name, value in (namespace or {}).items():
         names[name] = value
-    conn.modules[ON_PEER].interact(names, _writer(sys.stdout), _writer(sys.stderr), _line)
+    on_peer(conn).interact(names, _writer(sys.stdout), _writer(sys.stderr), _line)
 
 
 def pm(conn: Connection) -> None:
@@ -63,7 +62,7 @@ def pm(conn: Connection) -> None:
     traceback = conn.session.request(Operation.EXECUTE, 0, "", ("traceback",))
     if traceback is None:
         raise ValueError(f"no request of this connection has failed on {conn.name} yet")
-    conn.modules[ON_PEER].post_mortem(traceback, _writer(sys.stdout), _line)
+    on_peer(conn).post_mortem(traceback, _writer(sys.stdout), _line)
 
 
 def _writer(stream: TextIO) -> Callable[[str], None]:

@@ -1,5 +1,8 @@
 """What the functions of `nbrpc.classic` run on the peer, which imports this module for them.
 
+A peer that speaks RPyC's protocol has no nbrpc: there the text of this module runs by itself, in a
+Python as old as 3.8.
+
 The standard streams of a process are one for all its clients. So a redirection replaces them by
 objects that look at who is asking: what the requests of the client that made it print goes to that
 client, and everything else (other clients, threads, the server itself) to where it went before.
@@ -18,8 +21,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TextIO
 
-from nbrpc.errors import ConnectionLost
-from nbrpc.session.call import current_job
+try:
+    from nbrpc.errors import ConnectionLost
+    from nbrpc.session.call import current_job
+except ImportError:  # RPyC's servers have a thread for each client, and this error for a lost one
+    ConnectionLost, current_job = EOFError, None  # type: ignore[assignment,misc] # one or the other
 
 __all__ = ["Redirection", "define", "interact", "post_mortem"]
 
@@ -29,6 +35,8 @@ Receive = Callable[[], str]
 
 def _client() -> Any:
     """Give the session whose request runs here; None where none does."""
+    if current_job is None:
+        return threading.get_ident()
     job = current_job.get()
     return None if job is None else job.session
 
@@ -159,7 +167,7 @@ def define(
     place: tuple[str, int],
     scope: dict[str, Any],
     defaults: tuple[Any, ...] | None,
-    keyword_defaults: dict[str, Any] | None,
+    keyword_defaults: tuple[tuple[str, Any], ...] | None,
     *,
     name: str | None,
 ) -> Callable[..., Any]:
@@ -195,7 +203,7 @@ def define(
         exec(compiled, scope, made)  # noqa: S102 - what allow_code allows
         function = made[node.name]
     function.__defaults__ = defaults
-    function.__kwdefaults__ = keyword_defaults
+    function.__kwdefaults__ = None if keyword_defaults is None else dict(keyword_defaults)
     lines = ["\n"] * (first_line - 1) + source.splitlines(keepends=True)
     linecache.cache[file] = (len(source), None, lines, file)
     if name is not None:

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from types import FunctionType
 from typing import Any
 
-from nbrpc.classic.console import ON_PEER
+from nbrpc.classic.connecting import on_peer
 from nbrpc.objects.boxing import by_value
 from nbrpc.objects.proxy import is_proxy
 from nbrpc.session.connection import Connection
@@ -74,12 +74,13 @@ def teleport_function(
     if not is_proxy(scope):
         scope = conn.builtins.dict(**scope)
     file = PurePath(func.__code__.co_filename).name
-    return conn.modules[ON_PEER].define(
+    keyword_defaults = func.__kwdefaults__
+    return on_peer(conn).define(
         source,
         (f"<{func.__qualname__} of {file}>", line),
         scope,
         by_value(func.__defaults__),
-        by_value(func.__kwdefaults__),
+        by_value(None if keyword_defaults is None else tuple(keyword_defaults.items())),
         name=func.__name__ if def_ and func.__name__.isidentifier() else None,
     )
 

@@ -70,6 +70,8 @@ class Caller(Protocol):
     """What proxies need of a session."""
 
     name: str
+    nests: bool
+    """Whether the peer speaks RPyC's protocol, and so tells less of itself."""
 
     def request(
         self,
@@ -233,8 +235,10 @@ class Proxy:
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
         description = self._nbrpc_description_
-        # A description has the first line; help() of a function shows all of it.
-        return document_of(self, "") if description.kind == "function" else description.doc or None
+        # A description has the first line; help() of a function shows all of it. RPyC's have none.
+        if description.kind == "function" or self._nbrpc_session_.nests:
+            return document_of(self, "")
+        return description.doc or None
 
 
 class Member:

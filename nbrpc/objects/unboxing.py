@@ -14,6 +14,7 @@ from nbrpc.errors import RemoteProtocolError, StaleReference
 from nbrpc.objects import adapters, values
 from nbrpc.protocol import codec
 from nbrpc.protocol.codec import Box
+from nbrpc.protocol.rpyc.references import Kept
 
 if TYPE_CHECKING:
     from nbrpc.objects.boxing import Boxing
@@ -175,6 +176,12 @@ class Reader:
         self.imported.add(id(box))
         return self.boxing.import_reference(box)
 
+    def read_kept(self, box: Kept, _depth: int) -> Any:
+        """Give our own object, which was found when it arrived."""
+        if self.hashing:
+            raise RemoteProtocolError("a key is a reference")
+        return box.obj
+
     def read_home(self, box: codec.Home, _depth: int) -> Any:
         """Give our own object, which the peer sends back."""
         if self.hashing:
@@ -211,4 +218,5 @@ READERS: dict[type, Callable[[Reader, Any, int], Any]] = {
     codec.Registered: Reader.read_registered,
     codec.Ref: Reader.read_reference,
     codec.Home: Reader.read_home,
+    Kept: Reader.read_kept,
 }

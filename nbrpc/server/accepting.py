@@ -176,6 +176,12 @@ class Handshake:
                 reactor().unregister(self._descriptor)
                 self._rpyc.reader.relax()
                 self.protocol = self._rpyc
+                try:
+                    received += self._rpyc.receive(b"")  # a longer message that was kept back
+                except NbrpcError as error:
+                    log.debug("%s: %s", self.transport.name, error)
+                    self.end()
+                    return
                 self.server.authenticated(self, {}, received)
 
     def _receive(self, data: bytes) -> list[Any]:

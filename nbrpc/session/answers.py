@@ -120,15 +120,10 @@ class Answers:
             error = CallCancelled("the call was cancelled")
         if self.serving.pop(seq, None) is None or self.closed:
             return
-        access = self.policy.access
-        if access.allow_code:
+        if self.policy.access.allow_code:
             self.last_failure = error
         draft = Draft(self.boxing)
-        record = failure_of(
-            error,
-            lambda arg: self.boxing.box(ByValue(arg), draft),
-            include_traceback=access.include_local_traceback,
-        )
+        record = self.describe_failure(error, draft)
         try:
             self.send(Kind.FAILURE, (seq, record), draft, ordered=job.ordered)
         except NbrpcError as problem:
@@ -140,6 +135,14 @@ class Answers:
                 self.send(Kind.FAILURE, (seq, plain))
             except NbrpcError:
                 log.debug("nor could a short one")
+
+    def describe_failure(self, error: BaseException, draft: Draft) -> messages.Error:
+        """Describe an exception for the peer."""
+        return failure_of(
+            error,
+            lambda arg: self.boxing.box(ByValue(arg), draft),
+            include_traceback=self.policy.access.include_local_traceback,
+        )
 
     def error_of(self, reply: Any, *, allow_stop: bool) -> BaseException:
         """Rebuild the exception in a Failure."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from nbrpc.errors import LocalProtocolError, RemoteProtocolError
@@ -40,7 +41,7 @@ from nbrpc.protocol.rpyc.handlers import (
     Handler,
     Label,
 )
-from nbrpc.protocol.rpyc.references import Held, Lent
+from nbrpc.protocol.rpyc.references import Held, Kept, Lent
 
 __all__ = ["COMPARISONS", "OtherDialect", "RpycOperation", "RpycProtocol"]
 
@@ -51,6 +52,9 @@ ROOT_SEQ = 0
 
 OWN_SEQ = -1
 """The number of releases and of the end; whoever reads the answer to one needs to know no more."""
+
+LARGEST_SEQ = 2**63
+"""RPyC counts from 0; a number of more than that is none."""
 
 PAIR, TRIPLE, FOUR = (brine.encode_tuple_header(size) for size in (2, 3, 4))
 VALUE = PAIR + brine.dumps(int(Label.VALUE))
@@ -105,8 +109,14 @@ class RpycProtocol:
         self.reader = RpycFrameReader(limits)
         self.lent = Lent()
         self.held = Held(10 * limits.exported)
+        self.object_of: Callable[[int], Any] = lambda _oid: None
+        """Gives our object of an id while the peer holds it; see `Kept`."""
         self._unanswered = 0
         """Requests with the number `OWN_SEQ` whose answers are still to come."""
+        self._asked_for = count(1)
+        self._numbers: dict[int, int] = {}
+        """The peer's numbers of its requests that are not answered yet, by ours: RPyC's peers may
+        choose any, and use one again."""
 
     @property
     def name(self) -> str:
@@ -207,15 +217,16 @@ class RpycProtocol:
             raise LocalProtocolError("RPyC's protocol has no such request; nothing was sent")
         given = VALUE + brine.dumps(name) if name else b""
         given += b"".join([self._box(arg) for arg in args])
-        count = 1 + bool(name) + len(args)
-        return self._request(seq, handler, _arguments(count, boxed, given))
+        size = 1 + bool(name) + len(args)
+        return self._request(seq, handler, _arguments(size, boxed, given))
 
     def _encode_reply(self, seq: int, value: Any) -> list[Piece]:
-        return self._message(MSG_REPLY, seq - 1, self._box(value))
+        body = self._box(value)  # first: what cannot be sent is answered with a failure
+        return self._message(MSG_REPLY, self._numbers.pop(seq), body)
 
     def _encode_failure(self, seq: int, error: messages.Error) -> list[Piece]:
         body = vinegar.body_of(error, version=self._version)
-        return self._message(MSG_EXCEPTION, seq - 1, brine.dumps(body))
+        return self._message(MSG_EXCEPTION, self._numbers.pop(seq), brine.dumps(body))
 
     @property
     def _version(self) -> str | None:
@@ -224,9 +235,9 @@ class RpycProtocol:
 
     def _encode_release(self, counts: list[int]) -> list[Piece]:
         pieces: list[Piece] = []
-        for oid, count in zip(counts[::2], counts[1::2], strict=True):
-            boxed = self.held.release(oid, count)
-            arguments = _arguments(2, boxed, VALUE + brine.dumps(count))
+        for oid, number in zip(counts[::2], counts[1::2], strict=True):
+            boxed = self.held.release(oid, number)
+            arguments = _arguments(2, boxed, VALUE + brine.dumps(number))
             pieces += self._request(OWN_SEQ, Handler.DEL, arguments)
             self._unanswered += 1
         return pieces
@@ -274,7 +285,7 @@ class RpycProtocol:
                 raise OtherDialect(f"the peer speaks {dialect.value}, not {self.dialect.value}")
             self.dialect = dialect
         if dialect is Dialect.RPYC6:
-            message = brine.loads(payload[1:], self.limits)
+            message = brine.loads(payload, self.limits, 1)
             if type(message) is tuple and len(message) == 2:
                 message = (first, *message)
         else:
@@ -313,14 +324,16 @@ class RpycProtocol:
                 raise RemoteProtocolError("the peer sends a tuple that is none")
             return codec.Tuple([self._unbox(item, depth + 1) for item in value])
         if label == Label.LOCAL_REF:
-            return codec.Home(self.lent.find(value))
+            oid = self.lent.find(value)
+            found = self.object_of(oid)
+            return codec.Home(oid) if found is None else Kept(oid, found)
         if label == Label.REMOTE_REF:
             return self.held.ref(value)
         raise RemoteProtocolError("the peer sends a value of a kind that RPyC does not have")
 
     def _asked(self, seq: int, body: Any) -> Any:
         """A request of the peer, as the session knows it."""
-        if type(body) is not tuple or len(body) != 2 or not 0 <= seq < 2**62:
+        if type(body) is not tuple or len(body) != 2 or abs(seq) > LARGEST_SEQ:
             raise RemoteProtocolError("the peer sends a request that is none of RPyC's")
         handler, boxed = body
         args = self._unbox(boxed)
@@ -328,8 +341,10 @@ class RpycProtocol:
         read = REQUESTS.get(handler)
         if read is None or type(args) not in (tuple, list):
             raise RemoteProtocolError(f"the peer asks for {handler!r:.40}, which RPyC has not")
+        number = next(self._asked_for)
+        self._numbers[number] = seq
         try:
-            return read(self, seq + 1, *args)
+            return read(self, number, *args)
         except TypeError as error:
             raise RemoteProtocolError(
                 "a request of the peer has other arguments than RPyC's"
@@ -363,14 +378,14 @@ class RpycProtocol:
         return request
 
 
-def _arguments(count: int, *boxes: bytes) -> bytes:
+def _arguments(size: int, *boxes: bytes) -> bytes:
     """Give the box of the arguments of a request."""
-    return TUPLE + brine.encode_tuple_header(count) + b"".join(boxes)
+    return TUPLE + brine.encode_tuple_header(size) + b"".join(boxes)
 
 
 def _asking(op: int, seq: int, obj: Any, *args: Any) -> messages.Request:
     """Make a request about an object of ours; about none that there is if it is not ours."""
-    oid = obj.oid if type(obj) is codec.Home else 0
+    oid = obj.oid if isinstance(obj, (codec.Home, Kept)) else 0
     return messages.Request(seq, op, oid, "", list(args))
 
 

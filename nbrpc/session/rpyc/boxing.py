@@ -156,6 +156,8 @@ class RpycBoxing(Boxing):
         ]
         specials = {method for method in methods if method in SPECIALS}
         members = {} if is_class else members_of(methods, certain=self.tells_methods())
+        if "__enter__" in specials:
+            specials.add("__exit__")  # which RPyC asks for in a request of its own
         if is_class:
             specials = {"__call__"}
         return Description(

@@ -5,19 +5,38 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from nbrpc.objects.draft import ByReference
 from nbrpc.session.code import namespace_of
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import ModuleType, TracebackType
 
     from nbrpc.session.rpyc.session import RpycSession
 
-__all__ = ["ClassicRoot"]
+__all__ = ["ClassicRoot", "HarmlessRoot"]
+
+
+class HarmlessRoot:
+    """The root of a side that serves nothing.
+
+    A server with RPyC's ``ClassicService`` asks each client for a module as soon as it is there,
+    and hangs up on one that refuses. It gets nothing that it could use.
+    """
+
+    exposed_namespace = None
+    exposed_eval = None
+    exposed_execute = None
+    exposed_getconn = None
+
+    def exposed_getmodule(self, _name: object) -> None:
+        """Give no module."""
 
 
 class ClassicRoot:
     """The members that RPyC's classic clients use; `namespace` is that of the connection."""
+
+    # Such roots are known by their name, also to clients of nbrpc.
+    __module__ = "rpyc.core.service"
+    __qualname__ = "SlaveService"
 
     def __init__(self, session: RpycSession) -> None:
         self._session = session
@@ -50,5 +69,17 @@ class ClassicRoot:
             return found
 
     def getconn(self) -> Any:
-        """Give the connection."""
-        return ByReference(self._session.owner)
+        """Give what RPyC's clients ask for the traceback of their last failure."""
+        return _Failures(self._session)
+
+
+class _Failures:
+    """The part of RPyC's connection that a post-mortem uses."""
+
+    def __init__(self, session: RpycSession) -> None:
+        self._session = session
+
+    @property
+    def _last_traceback(self) -> TracebackType | None:
+        failure = self._session.last_failure
+        return None if failure is None else failure.__traceback__

@@ -8,6 +8,7 @@ through what RPyC exposes of them, level by level. Pickle is used if both sides 
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import AccessDenied, NotSendable, RemoteError, RemoteProtocolError
@@ -19,7 +20,7 @@ from nbrpc.session.rpyc import packing
 if TYPE_CHECKING:
     from nbrpc.session.rpyc.session import RpycSession
 
-__all__ = ["deliver", "obtain"]
+__all__ = ["Carried", "carried", "deliver", "obtain"]
 
 CONTAINERS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 VIEWS = frozenset({"dict_keys", "dict_values", "dict_items", "range", "deque"})
@@ -49,7 +50,7 @@ def obtain(session: RpycSession, oid: int, name: str, _args: tuple[Any, ...]) ->
         return pickle.loads(data)  # noqa: S301 - as above
     if session.allows_code:
         try:
-            packed = there(session)["pack"](found)
+            packed = carried(session, packing).pack(found)
         except RemoteError as error:
             if isinstance(error, TypeError):
                 raise NotSendable(str(error.args[0] if error.args else error)) from error
@@ -113,15 +114,26 @@ def deliver(session: RpycSession, _oid: int, _name: str, args: tuple[Any, ...]) 
         packed = packing.pack(marked.obj)
     except TypeError as error:
         raise NotSendable(f"{error}: send it by reference, or convert it first") from None
-    return there(session)["unpack"](packed)
+    return carried(session, packing).unpack(packed)
 
 
-def there(session: RpycSession) -> Any:
-    """Give the names of `packing` on the peer, sent there once."""
-    if session.packing is None:
-        source = Path(packing.__file__).read_text()
+def carried(session: RpycSession, module: ModuleType) -> Carried:
+    """Give a module of this side on the peer, where its text is run when it is first needed."""
+    found = session.carried.get(module.__name__)
+    if found is None:
+        source = Path(str(module.__file__)).read_text(encoding="utf-8")
         builtins = session.request(Operation.IMPORT, 0, "builtins")
-        names = builtins.dict()
+        names = builtins.dict(__name__=module.__name__)
         builtins.exec(source, names)
-        session.packing = names
-    return session.packing
+        found = session.carried[module.__name__] = Carried(names)
+    return found
+
+
+class Carried:
+    """The names of a module that runs on the peer."""
+
+    def __init__(self, names: Any) -> None:
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        return self._names[name]

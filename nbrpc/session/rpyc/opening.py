@@ -22,6 +22,8 @@ __all__ = ["introduce", "session_for"]
 CLASSIC = frozenset({"getmodule", "eval", "execute"})
 """The methods by which a server of RPyC's classic mode is known; up to 4.1 they have the prefix."""
 
+CLASSIC_NAMES = frozenset({"SlaveService", "ClassicService"})
+
 
 def session_for(
     transport: Transport, protocol: RpycProtocol, policy: Policy, terms: Terms
@@ -60,7 +62,7 @@ def introduce(session: RpycSession, connection: Connection, reply: Any, seconds:
     session.root = root
     described = root._nbrpc_description_
     members = {name.removeprefix("exposed_") for name in described.members}
-    session.allows_code = members >= CLASSIC
+    session.allows_code = members >= CLASSIC or described.name in CLASSIC_NAMES
     connection.peer |= {
         "service": described.name,
         "allow_code": "yes" if session.allows_code else "no",

@@ -18,7 +18,7 @@ from nbrpc.objects.operations import OPERATIONS, arguments, find_object
 from nbrpc.objects.proxy import Proxy, is_proxy
 from nbrpc.protocol.messages import Error, Operation
 from nbrpc.protocol.rpyc.machine import COMPARISONS, RpycOperation
-from nbrpc.session.rpyc.classic import ClassicRoot
+from nbrpc.session.rpyc.classic import ClassicRoot, HarmlessRoot
 
 if TYPE_CHECKING:
     from nbrpc.session.job import RequestJob
@@ -49,6 +49,10 @@ def _root(session: RpycSession, job: RequestJob) -> Any:
     if session.policy.access.allow_code and getattr(session.root_object, "allow_code", False):
         if session.classic_root is None:
             session.classic_root = ClassicRoot(session)
+        return ByReference(session.classic_root)
+    if session.connecting and getattr(session.root_object, "exposes_nothing", False) is True:
+        if session.classic_root is None:
+            session.classic_root = HarmlessRoot()
         return ByReference(session.classic_root)
     return operations.root(session, job)
 
@@ -137,11 +141,13 @@ def _leave(session: RpycSession, job: RequestJob) -> bool:
     error = args[0] if args else None
     if error is None:
         return bool(method(None, None, None))
-    name = "RuntimeError"
-    if is_proxy(error) and isinstance(type(error), type) and issubclass(type(error), Proxy):
+    name, message = "RuntimeError", ""
+    if type(error) is str:  # what this side's clients send: see `translated`
+        name, _, message = error.partition(": ")
+    elif is_proxy(error) and isinstance(type(error), type) and issubclass(type(error), Proxy):
         described = error._nbrpc_description_
         name = described.name if described.module == "builtins" else name
-    raised = exception_of(Error(type_name=name, args=[], text=""), lambda value: value)
+    raised = exception_of(Error(name, [message], "", message), lambda value: value)
     return bool(method(type(raised), raised, None))
 
 

@@ -28,6 +28,9 @@ from nbrpc.objects import proxy as proxies
 from nbrpc.objects import proxy_classes
 from nbrpc.objects.access import Policy
 from nbrpc.objects.boxing import ByValue, Draft
+from nbrpc.objects.failures import SYNTAX_FIELDS, whole_text
+from nbrpc.objects.rebuilt import is_plain
+from nbrpc.objects.static import own_attributes
 from nbrpc.options import Limits, Timing
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Description
@@ -62,8 +65,6 @@ class RpycSession(Session):
     """Whether the peer lets this side run code."""
     classic_root: Any = None
     """What the peer has as root where this side lets it run code, once it has asked."""
-    packing: Any = None
-    """The names of `nbrpc.session.rpyc.packing` on the peer, once they are there."""
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class RpycSession(Session):
         self.acknowledge = acknowledge_at_once(transport)
         keep_alive(transport, timing.heartbeat or KEEP_ALIVE)
         boxing = RpycBoxing(policy, limits, self.guard, self._make_proxy, self._home)
+        protocol.object_of = self._object_of
         boxing.tells_methods = lambda: protocol.dialect is Dialect.RPYC6
         boxing.class_of = protocol.held.class_of
         boxing.inspect = lambda oid, seconds: self.request(
@@ -99,6 +101,8 @@ class RpycSession(Session):
         boxing.resolve = lambda oid, path: self.request(Operation.GET, oid, path)
         self.boxing = boxing
         self.iterate_in_chunks = partial(iterating.in_chunks, self)
+        self.carried: dict[str, Any] = {}
+        """Modules whose text runs on the peer."""
         self.root: Any = None
         """The proxy of what the peer serves, once it is known."""
 
@@ -108,6 +112,10 @@ class RpycSession(Session):
             cls = proxy_classes.proxy_class(description, mimic=self.connecting, shared=False)
             self._classes[key] = cls
         return proxy_classes.make_proxy(cls, self, oid, description)
+
+    def _object_of(self, oid: int) -> Any:
+        entry = self.boxing.exports.entries.get(oid)
+        return None if entry is None else entry.obj
 
     # ---- bytes
 
@@ -249,9 +257,17 @@ class RpycSession(Session):
             value = value.obj
         super().answer(job, value)
 
-    def answer_failure(self, job: RequestJob, error: BaseException) -> None:
-        """Send what a request raised."""
-        super().answer_failure(job, error)
+    def describe_failure(self, error: BaseException, draft: Draft) -> messages.Error:
+        """Describe an exception: with the text of its causes, and all its public attributes."""
+        record = super().describe_failure(error, draft)
+        record.text = whole_text(record)
+        attributes: dict[str, Any] = record.attributes
+        for name, value in own_attributes(error).items():
+            if name[:1] != "_" and is_plain(value):
+                attributes.setdefault(name, value)
+        if isinstance(error, SyntaxError):
+            attributes |= {name: getattr(error, name) for name in SYNTAX_FIELDS}
+        return record
 
 
 class RpycJob(RequestJob):

@@ -110,8 +110,13 @@ def _classic(attribute: str) -> Translation:
         root = _root(session, 0, "", ())
         if args == ("namespace",):
             return _ask(session, Operation.GET, root._nbrpc_oid_, "namespace")
+        if args == ("traceback",):
+            connection = _ask(session, Operation.CALL, root._nbrpc_oid_, "getconn")
+            return _ask(session, Operation.GET, connection._nbrpc_oid_, "_last_traceback")
         if args:
-            raise LocalProtocolError(f"the peer speaks RPyC, which knows no {args[0]!r:.40}")
+            names = _ask(session, Operation.GET, root._nbrpc_oid_, "namespace")
+            names.update(deliver(session, 0, "", args[1:]))
+            return None
         return _ask(session, Operation.CALL, root._nbrpc_oid_, attribute, (text,))
 
     return translate
