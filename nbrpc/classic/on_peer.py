@@ -59,7 +59,7 @@ class Output(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         """Write for the client that asked, or else to the stream below."""
-        if self.lost or _client() is not self._session:
+        if self.lost or _client() != self._session:
             return len(text) if self._below is None else self._below.write(text)
         with self._lock:
             lines, newline, self._pending = (self._pending + text).rpartition("\n")
@@ -68,7 +68,7 @@ class Output(io.TextIOBase):
 
     def flush(self) -> None:
         """Send what was written of the last line."""
-        if self.lost or _client() is not self._session:
+        if self.lost or _client() != self._session:
             if self._below is not None:
                 self._below.flush()
             return
@@ -105,7 +105,7 @@ class Input(io.TextIOBase):
 
     def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
         """Read a line from the client that asked, or else from the stream below."""
-        if not self.lost and _client() is self._session:
+        if not self.lost and _client() == self._session:
             return self._receive()
         return "" if self._below is None else self._below.readline(size)
 

@@ -74,9 +74,11 @@ class Listener:
             reactor().interest(self._descriptor, READ)
 
     def close(self) -> None:
-        """Accept no more."""
-        reactor().unregister(self._descriptor)
-        sockets.close_listener(self.listener)
+        """Accept no more; doing so again does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:  # by the second time its number may be another's
+            reactor().unregister(descriptor)
+            sockets.close_listener(self.listener)
 
     def on_fork(self) -> None:
         """In a forked child: the port belongs to the parent."""
@@ -180,7 +182,8 @@ class Handshake:
                     received += self._rpyc.receive(b"")  # a longer message that was kept back
                 except NbrpcError as error:
                     log.debug("%s: %s", self.transport.name, error)
-                    self.end()
+                    self.transport.close()
+                    self.server.handshake_ended(self)
                     return
                 self.server.authenticated(self, {}, received)
 
@@ -227,7 +230,9 @@ class Handshake:
         reactor().call_later(delay, _Refusal(self, reason))
 
     def end(self) -> None:
-        """Close without a word."""
+        """Close without a word, unless it has ended in another way."""
+        if self._ended:
+            return
         self._ended = True
         reactor().unregister(self._descriptor)
         self.transport.close()

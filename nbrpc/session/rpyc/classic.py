@@ -61,7 +61,7 @@ class ClassicRoot:
         try:
             return importlib.import_module(str(name))
         except ModuleNotFoundError:
-            from nbrpc.compat.install import module_for
+            from nbrpc.compat.table import module_for
 
             found = module_for(str(name))
             if found is None:

@@ -19,11 +19,12 @@ The engine is that of every session; what differs is what RPyC's wire cannot say
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from nbrpc.errors import NbrpcError
+from nbrpc.errors import CallTimeout, NbrpcError
 from nbrpc.objects import proxy as proxies
 from nbrpc.objects import proxy_classes
 from nbrpc.objects.access import Policy
@@ -43,6 +44,7 @@ from nbrpc.session.rpyc import iterating, translated
 from nbrpc.session.rpyc.boxing import RpycBoxing
 from nbrpc.session.rpyc.operations import RPYC_OPERATIONS
 from nbrpc.session.session import Session
+from nbrpc.session.waiting import wait_for
 from nbrpc.transports.base import Transport
 from nbrpc.transports.tuning import acknowledge_at_once, keep_alive
 
@@ -51,7 +53,30 @@ __all__ = ["RpycSession"]
 KEEP_ALIVE = 5.0
 """Seconds between TCP's probes where no heartbeat was asked for."""
 
+FREE_NESTING = 24
+"""Jobs within each other up to which a thread that waits inside a job runs the next one at once."""
+
+PATIENCE = 0.05
+"""Seconds for which such a thread waits for its answer first, if others were queued before it
+asked: calls whose handlers call back would pile up on the stack when many come at once. A job that
+has to run before that answer can come is held up by so much."""
+
+DEEP_PATIENCE = 0.01
+LONGEST_PATIENCE = 1.0
+"""The same for each level beyond `FREE_NESTING`, and at most."""
+
 SENT_QUIETLY = frozenset({Kind.RELEASE, Kind.PING, Kind.GOODBYE})
+
+
+class RpycJob(RequestJob):
+    """A request of an RPyC peer, which runs inside of another if a thread waits in that one."""
+
+    def run(self) -> None:
+        """Run the request and answer it."""
+        outer = current_job.get()
+        if outer is not None:
+            self.depth = outer.depth + 1
+        super().run()
 
 
 class RpycSession(Session):
@@ -61,6 +86,7 @@ class RpycSession(Session):
     boxing: RpycBoxing
     operations = RPYC_OPERATIONS
     nests = True
+    job_class = RpycJob
     allows_code: bool = False
     """Whether the peer lets this side run code."""
     classic_root: Any = None
@@ -172,6 +198,40 @@ class RpycSession(Session):
             translated.MISSING[op](self, oid, name, args)
         super().send_request(call, op, oid, name, args, kwargs, timeout)
 
+    def begin(self, *request: Any) -> tuple[Any, float | None]:
+        """Ask the peer; see that of the base."""
+        behind = current_job.get() is not None and self._has_queued()
+        call: Any
+        call, deadline = super().begin(*request)
+        if call.depth > FREE_NESTING:
+            call.patience = min(DEEP_PATIENCE * (call.depth - FREE_NESTING), LONGEST_PATIENCE)
+        else:
+            call.patience = PATIENCE if behind else 0.0
+        return call, deadline
+
+    def _has_queued(self) -> bool:
+        """Whether requests of the peer wait that are no releases."""
+        if not self.dispatcher.has_jobs():
+            return False
+        release = RpycOperation.RELEASE
+        jobs = list(self.serving.values())
+        return any(not job.begun and job.request.op != release for job in jobs)
+
+    def finish(self, call: Any, deadline: float | None = None) -> Any:
+        """Wait for the answer to a request of `begin`, and give it."""
+        if call.patience:
+            ends = time.monotonic() + call.patience
+            try:
+                wait_for(call, ends if deadline is None else min(ends, deadline), serve=False)
+            except CallTimeout:
+                pass  # from now on, what the peer asks runs meanwhile
+            except BaseException:
+                self.abandon(call)
+                raise
+            else:
+                return self.result_of(call)
+        return super().finish(call, deadline)
+
     def start_quickly(self, *_: Any) -> bool:
         """There is no short way here."""
         return False
@@ -268,14 +328,3 @@ class RpycSession(Session):
         if isinstance(error, SyntaxError):
             attributes |= {name: getattr(error, name) for name in SYNTAX_FIELDS}
         return record
-
-
-class RpycJob(RequestJob):
-    """A request of an RPyC peer, which runs inside of another if a thread waits in that one."""
-
-    def run(self) -> None:
-        """Run the request and answer it."""
-        outer = current_job.get()
-        if outer is not None:
-            self.depth = outer.depth + 1
-        super().run()
