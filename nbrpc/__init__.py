@@ -21,6 +21,7 @@ from nbrpc.version import __version__
 if TYPE_CHECKING:
     from nbrpc.client import Connection as Connection
     from nbrpc.client import connect as connect
+    from nbrpc.compat.install import install_as_rpyc as install_as_rpyc
     from nbrpc.errors import AccessDenied as AccessDenied
     from nbrpc.errors import AsyncResultTimeout as AsyncResultTimeout
     from nbrpc.errors import AuthenticationFailed as AuthenticationFailed
@@ -88,6 +89,7 @@ HOMES: dict[str, str] = {
     "event": "service",
     "exposed": "service",
     "gather": "session.gathering",
+    "install_as_rpyc": "compat.install",
     "obtain": "session.calling",
     "register_value": "objects.values",
     "restricted": "service",

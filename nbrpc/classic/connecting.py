@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
 from nbrpc.client import connect as connect_to
@@ -12,6 +12,9 @@ from nbrpc.errors import AccessDenied
 from nbrpc.options import Limits, Timing
 from nbrpc.service import ClassicService, VoidService
 from nbrpc.session.connection import Connection
+
+if TYPE_CHECKING:
+    from nbrpc.session.rpyc.session import RpycSession
 
 __all__ = ["DEFAULT_SERVER_PORT", "connect", "connect_thread", "on_peer", "unix_connect"]
 
@@ -87,7 +90,7 @@ def on_peer(conn: Connection) -> Any:
     from nbrpc.classic import on_peer as module
     from nbrpc.session.rpyc.copying import carried
 
-    return carried(conn.session, module)
+    return carried(cast("RpycSession", conn.session), module)
 
 
 def connect_thread() -> Connection:

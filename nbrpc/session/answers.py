@@ -57,7 +57,7 @@ class Answers:
     outbox: Outbox
     reactor: Reactor
     socket: Any
-    send_quickly: Callable[[Any, int, bytes], bool]
+    send_quickly: Callable[[Any, bytes], bool]
     custom_error: Callable[[messages.Error, BaseException], BaseException] | None = None
     """Makes another exception of one that was rebuilt; where RPyC's configuration asks for it."""
     last_failure: BaseException | None = None
@@ -78,8 +78,9 @@ class Answers:
                 answered = self.serving.pop(seq, None)
                 if answered is None:
                     return
-                if self.reactor.corker or not self.send_quickly(socket, REPLY, body):
-                    self.outbox.write([HEADER.pack(len(body), REPLY, 0, 0) + body])
+                data = HEADER.pack(len(body), REPLY, 0, 0) + body
+                if self.reactor.corker or not self.send_quickly(socket, data):
+                    self.outbox.write([data])
                 return
         try:
             if kind is int or kind is bool or value is None or kind is float:

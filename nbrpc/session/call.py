@@ -41,6 +41,8 @@ class Call:
 
     # Defaults of the class rather than of each object: most calls never change them.
     depth: int = 0
+    patience: float = 0.0
+    """Seconds for which the waiting thread runs nothing that an RPyC peer asks."""
     reply: Any = None
     done: bool = False
     waiting: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from nbrpc.errors import ConnectionLost, LimitExceeded
+from nbrpc.errors import ConnectionLost, LimitExceeded, NbrpcError
 from nbrpc.objects.boxing import by_value
 from nbrpc.objects.proxy import is_proxy, resolve, target_of
 from nbrpc.options import check_seconds
@@ -25,13 +25,15 @@ __all__ = ["AsyncFunction", "async_", "buffiter", "obtain", "timed"]
 class AsyncFunction:
     """A callable whose calls give an `AsyncResult`; made by `async_`."""
 
-    __slots__ = ("_expiry", "_function", "_name", "_session_and_target")
+    __slots__ = ("_expiry", "_function", "_method", "_name", "_session_and_target")
 
     def __init__(self, function: Any, expiry: float | None = None) -> None:
         self._function = function
         self._expiry = expiry
         self._session_and_target: Any = target_of(function)
         self._name = _name_of(function, self._session_and_target)
+        self._method: Any = None
+        """Of a method of an RPyC peer: the request that reads it, then its proxy."""
 
     def __repr__(self) -> str:
         return f"async_({self._function!r})"
@@ -39,6 +41,8 @@ class AsyncFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """Start the call."""
         target = self._session_and_target
+        if target is not None and target[2] and target[0].nests:
+            target = self._read_once(target)
         result = (
             _start_local(self._function, args, kwargs)
             if target is None
@@ -47,6 +51,27 @@ class AsyncFunction:
         if self._expiry is not None:
             result.set_expiry(self._expiry)
         return result
+
+    def _read_once(self, target: tuple[Any, int, str]) -> tuple[Any, int, str]:
+        """Give what is to be called of an RPyC peer: the method itself, once it has been read.
+
+        To call it by name is one request as well, but costs RPyC's servers half as much again. So
+        the first calls are by name, and nobody waits for the answer.
+        """
+        session = target[0]
+        if self._method is None:
+            self._method = session.quiet_call()
+            session.send_request(self._method, Operation.GET, target[1], target[2])
+        elif not is_proxy(self._method) and self._method.done:
+            try:
+                method = session.result_of(self._method)
+            except NbrpcError:
+                return target  # the calls will tell
+            if is_proxy(method):
+                self._method = method
+                self._session_and_target = target_of(method)
+                return self._session_and_target  # type: ignore[no-any-return] # of a proxy
+        return target
 
 
 def _name_of(function: Any, target: Any) -> str:

@@ -37,6 +37,7 @@ from nbrpc.objects.operations import find_object
 from nbrpc.objects.static import find
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import encode
+from nbrpc.protocol.frames import HEADER
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.session.answers import PLAIN, SESSION_OPERATIONS
 from nbrpc.session.call import current_job
@@ -245,7 +246,7 @@ class Subscriber:
                 body = encode((self.channel, args, self.dropped))
             except (OverflowError, UnicodeEncodeError):
                 body = b""
-            if body and session.send_quickly(socket, EVENT, body):
+            if body and session.send_quickly(socket, HEADER.pack(len(body), EVENT, 0, 0) + body):
                 self.credit -= 1
                 session.events_sent += 1
                 return

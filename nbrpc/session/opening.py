@@ -19,7 +19,7 @@ from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
 from nbrpc.transports.base import Transport
 
-__all__ = ["Terms", "open_connection", "open_rpyc_connection", "policy_for"]
+__all__ = ["Terms", "begin", "open_connection", "open_rpyc_connection", "policy_for"]
 
 log = logging.getLogger("nbrpc.session")
 
@@ -96,7 +96,7 @@ def open_connection(transport: Transport, protocol: Protocol, terms: Terms) -> C
         limits=terms.limits,
         timing=terms.timing,
     )
-    return _begin(session, about, rest, terms)
+    return begin(session, about, rest, terms)
 
 
 def open_rpyc_connection(
@@ -129,7 +129,7 @@ def open_rpyc_connection(
         transport.close()
         raise
     session = session_for(transport, protocol, policy_for(terms.access), terms)
-    connection = _begin(session, {}, rest, terms)
+    connection = begin(session, {}, rest, terms)
     try:
         introduce(session, connection, reply, terms.deadline - time.monotonic())
     except BaseException:
@@ -138,7 +138,7 @@ def open_rpyc_connection(
     return connection
 
 
-def _begin(session: Session, about: dict[str, str], rest: list[Any], terms: Terms) -> Connection:
+def begin(session: Session, about: dict[str, str], rest: list[Any], terms: Terms) -> Connection:
     """Start a session whose protocol is ready."""
     session.name = about.get("name") or terms.url
     connection = terms.make_connection(session, about, terms.url)

@@ -45,7 +45,7 @@ PLAIN = frozenset({int, float, bool, str, NoneType})
 raise or the body long; both lead to the long way."""
 
 SHORT = 4096
-"""Bytes of the longest body that takes the short way."""
+"""Bytes of the longest message that takes the short way."""
 
 READ_SIZE = 64 * 1024
 
@@ -129,7 +129,9 @@ class Quick:
             spare, self._spare = self._spare or self._new_call(), None
             spare.seq = seq
             self.pending[seq] = spare
-            if self.closed or not self.send_quickly(socket, REQUEST, body):
+            if self.closed or not self.send_quickly(
+                socket, HEADER.pack(len(body), REQUEST, 0, 0) + body
+            ):
                 self.pending.pop(seq, None)
             else:
                 self.requests_sent += 1
@@ -168,7 +170,9 @@ class Quick:
         except (OverflowError, UnicodeEncodeError):
             return False
         self.pending[call.seq] = call
-        if self.closed or not self.send_quickly(socket, REQUEST, body):
+        if self.closed or not self.send_quickly(
+            socket, HEADER.pack(len(body), REQUEST, 0, 0) + body
+        ):
             self.pending.pop(call.seq, None)
             return False
         self.requests_sent += 1
@@ -209,15 +213,14 @@ class Quick:
         self.feed(data)
         return False
 
-    def send_quickly(self, socket: Any, kind: int, body: bytes) -> bool:
+    def send_quickly(self, socket: Any, data: bytes) -> bool:
         """Send a short message if nothing is queued before it; False when it was not sent."""
         outbox = self.outbox
-        if len(body) > SHORT or not outbox.lock.acquire(False):
+        if len(data) > SHORT or not outbox.lock.acquire(False):
             return False
         try:
             if outbox.ready or outbox.partial or outbox.bulk or outbox.corked:
                 return False
-            data = HEADER.pack(len(body), kind, 0, 0) + body
             try:
                 sent = socket.send(data, SEND_FLAGS)
             except OSError:

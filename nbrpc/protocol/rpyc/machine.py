@@ -21,7 +21,6 @@ Source: observed with RPyC 4.1.5, 5.3.1 and 6.0.2.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -42,10 +41,9 @@ from nbrpc.protocol.rpyc.handlers import (
     Label,
 )
 from nbrpc.protocol.rpyc.references import Held, Kept, Lent
+from nbrpc.protocol.rpyc.requests import COMPARISONS, REQUESTS, RpycOperation
 
-__all__ = ["COMPARISONS", "OtherDialect", "RpycOperation", "RpycProtocol"]
-
-COMPARISONS = frozenset({"__eq__", "__ne__", "__lt__", "__gt__", "__le__", "__ge__"})
+__all__ = ["NO_REPLY", "OtherDialect", "RpycProtocol"]
 
 ROOT_SEQ = 0
 """The number of the request for the root in the opening of a connection."""
@@ -60,26 +58,17 @@ PAIR, TRIPLE, FOUR = (brine.encode_tuple_header(size) for size in (2, 3, 4))
 VALUE = PAIR + brine.dumps(int(Label.VALUE))
 TUPLE = PAIR + brine.dumps(int(Label.TUPLE))
 NOTHING = brine.dumps((int(Label.VALUE), ()))
+GET = int(Operation.GET)
+QUICK_OPERATIONS = frozenset({GET, int(Operation.CALL), int(Operation.SPECIAL)})
+FIRST_QUICK_SEQ = 160
+"""Numbers from here on have their digits on the wire."""
+INT_HEAD = b"\x16"
+REQUEST_6, REPLY_6 = (bytes((kind,)) + PAIR for kind in (MSG_REQUEST, MSG_REPLY))
+REQUEST_5, REPLY_5 = (TRIPLE + brine.dumps(kind) for kind in (MSG_REQUEST, MSG_REPLY))
+MOST_BEGINNINGS = 64
+NO_REPLY: Any = object()
 HANDLERS = {handler: brine.dumps(int(handler)) for handler in Handler}
 COMPARE = {name: brine.dumps((int(Label.VALUE), name)) for name in COMPARISONS}
-
-
-class RpycOperation(enum.IntEnum):
-    """What only RPyC's peers ask for, or are asked for; the numbers are no part of any wire."""
-
-    RELEASE = 101
-    """Give back ``args[0]`` references; a request, since earlier ones may still need the object."""
-    SPECIALS = 102
-    """The special methods of the object."""
-    TAKE = 103
-    """At most ``args[0]`` items of an iterator, as a tuple."""
-    PICKLE = 104
-    LEAVE = 105
-    """Leave a context manager; ``args[0]`` is the class of an exception, or None."""
-    COMPARE = 106
-    """Use the comparison ``name``."""
-    REFUSED = 107
-    """Something that RPyC for Python 2 could do."""
 
 
 class OtherDialect(RemoteProtocolError):
@@ -248,6 +237,61 @@ class RpycProtocol:
     def _encode_goodbye(self, _reason: str) -> list[Piece]:
         return self._request(OWN_SEQ, Handler.CLOSE, NOTHING)
 
+    def quick_request(self, seq: int, op: int, oid: int, name: str, args: tuple[Any, ...]) -> bytes:
+        """Give the frame of a usual request: plain arguments, and one of `QUICK_OPERATIONS`.
+
+        Raises
+        ------
+        NotSendable, StaleReference
+            As in `encode`; nothing was sent.
+        """
+        beginnings = self.held.beginnings(oid)
+        begins = beginnings.get((op, name))
+        if begins is None:
+            begins = self._beginning(op, oid, name)
+            if len(beginnings) < MOST_BEGINNINGS:
+                beginnings[op, name] = begins
+        digits = b"%d" % seq
+        number = INT_HEAD + bytes((len(digits),)) + digits
+        if self.dialect is Dialect.RPYC5:
+            payload = REQUEST_5 + number + begins
+        else:
+            payload = REQUEST_6 + number + begins
+        if op != GET:
+            # Keyword arguments may be left out of a call, but not of one by name.
+            payload += VALUE + brine.dumps(args) + (NOTHING if name else b"")
+        return b"%b\0%b\n" % (len(payload).to_bytes(4, "big"), payload)
+
+    def _beginning(self, op: int, oid: int, name: str) -> bytes:
+        """Give what stands in a request between its number and its arguments."""
+        boxed = self.held.boxed(oid)
+        named = VALUE + brine.dumps(name)
+        if op == GET:
+            return PAIR + HANDLERS[Handler.GETATTR] + _arguments(2, boxed, named)
+        if op == Operation.CALL and not name:
+            return PAIR + HANDLERS[Handler.CALL] + _arguments(2, boxed)
+        return PAIR + HANDLERS[Handler.CALLATTR] + _arguments(4, boxed, named)
+
+    def quick_reply(self, data: bytes, seq: int) -> Any:
+        """Give the value of a reply if the bytes are that and nothing else; else `NO_REPLY`.
+
+        Raises
+        ------
+        RemoteProtocolError
+            It is one, and its value is none.
+        """
+        digits = b"%d" % seq
+        begins = REPLY_5 if self.dialect is Dialect.RPYC5 else REPLY_6
+        begins += INT_HEAD + bytes((len(digits),)) + digits + VALUE
+        if (
+            data[4:5] == b"\0"
+            and len(data) == int.from_bytes(data[:4], "big") + 6
+            and data.startswith(begins, 5)
+            and not self.reader.partial
+        ):
+            return brine.loads(data, self.limits, 5 + len(begins))
+        return NO_REPLY
+
     # ---- receiving
 
     @property
@@ -331,6 +375,10 @@ class RpycProtocol:
             return self.held.ref(value)
         raise RemoteProtocolError("the peer sends a value of a kind that RPyC does not have")
 
+    def answer_at_once(self, number: int, value: Any) -> None:
+        """Answer a request of the peer without the session."""
+        self.outgoing.append(b"".join(self._encode_reply(number, value)))
+
     def _asked(self, seq: int, body: Any) -> Any:
         """A request of the peer, as the session knows it."""
         if type(body) is not tuple or len(body) != 2 or abs(seq) > LARGEST_SEQ:
@@ -338,7 +386,7 @@ class RpycProtocol:
         handler, boxed = body
         args = self._unbox(boxed)
         args = args.items if type(args) is codec.Tuple else args
-        read = REQUESTS.get(handler)
+        read = REQUESTS.get(handler) if type(handler) is int else None
         if read is None or type(args) not in (tuple, list):
             raise RemoteProtocolError(f"the peer asks for {handler!r:.40}, which RPyC has not")
         number = next(self._asked_for)
@@ -350,95 +398,10 @@ class RpycProtocol:
                 "a request of the peer has other arguments than RPyC's"
             ) from error
 
-    def _on_ping(self, seq: int, data: Any) -> None:
-        if isinstance(data, codec.Box):
-            raise RemoteProtocolError("the peer pings with what is no plain value")
-        self.outgoing.append(b"".join(self._encode_reply(seq, data)))
-
-    def _on_inspect(self, seq: int, name: Any) -> messages.Request:
-        return _asking(RpycOperation.SPECIALS, seq, codec.Home(self.lent.find(name)))
-
-    def _on_instance_check(self, seq: int, obj: Any, name: Any) -> messages.Request:
-        found = codec.Home(self.lent.find(name))
-        return _asking(Operation.INSTANCE, seq, obj, found)
-
-    def _on_call(self, seq: int, obj: Any, args: Any, kwargs: Any = ()) -> messages.Request:
-        request = _asking(Operation.CALL, seq, obj, *_items(args))
-        request.kwargs = _keywords(kwargs)
-        return request
-
-    def _on_call_attribute(
-        self, seq: int, obj: Any, name: Any, args: Any = (), kwargs: Any = ()
-    ) -> messages.Request:
-        name = _text(name)
-        special = name[:2] == "__" and not kwargs
-        request = _asking(Operation.SPECIAL if special else Operation.CALL, seq, obj, *_items(args))
-        request.name = name
-        request.kwargs = _keywords(kwargs)
-        return request
-
 
 def _arguments(size: int, *boxes: bytes) -> bytes:
     """Give the box of the arguments of a request."""
     return TUPLE + brine.encode_tuple_header(size) + b"".join(boxes)
-
-
-def _asking(op: int, seq: int, obj: Any, *args: Any) -> messages.Request:
-    """Make a request about an object of ours; about none that there is if it is not ours."""
-    oid = obj.oid if isinstance(obj, (codec.Home, Kept)) else 0
-    return messages.Request(seq, op, oid, "", list(args))
-
-
-def _named(op: int) -> Callable[..., messages.Request]:
-    """Make what reads a request about an attribute."""
-
-    def read(_self: Any, seq: int, obj: Any, name: Any, *args: Any) -> messages.Request:
-        request = _asking(op, seq, obj, *args)
-        request.name = _text(name)
-        return request
-
-    return read
-
-
-def _plain(op: int, most: int = 0) -> Callable[..., messages.Request]:
-    """Make what reads a request about an object, with at most so many arguments."""
-
-    def read(_self: Any, seq: int, obj: Any, *args: Any) -> messages.Request:
-        return _asking(op, seq, obj, *args[:most])
-
-    return read
-
-
-def _text(name: Any) -> str:
-    """Give the name of an attribute."""
-    if type(name) is bytes:
-        name = name.decode("utf-8", "replace")
-    if type(name) is not str:
-        raise RemoteProtocolError("the peer names an attribute by what is no text")
-    return name
-
-
-def _items(args: Any) -> Sequence[Any]:
-    """Give the arguments of a call."""
-    if type(args) is codec.Tuple:
-        return args.items
-    if type(args) is tuple:
-        return args
-    raise RemoteProtocolError("the arguments of a call are no tuple")
-
-
-def _keywords(kwargs: Any) -> dict[str, Any] | None:
-    """Give the keyword arguments of a call, which travel as pairs."""
-    pairs = [_items(pair) for pair in _items(kwargs)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise RemoteProtocolError("a keyword argument of a call is no pair")
-    return {_text(name): value for name, value in pairs} or None
-
-
-def _compare(_self: Any, seq: int, obj: Any, other: Any, op: Any = "__cmp__") -> messages.Request:
-    request = _asking(RpycOperation.COMPARE, seq, obj, other)
-    request.name = _text(op)
-    return request
 
 
 KINDS = frozenset({MSG_REQUEST, MSG_REPLY, MSG_EXCEPTION})
@@ -466,27 +429,4 @@ ENCODERS: dict[int, Callable[..., list[Piece]]] = {
     Kind.RELEASE: RpycProtocol._encode_release,
     Kind.PING: RpycProtocol._encode_ping,
     Kind.GOODBYE: RpycProtocol._encode_goodbye,
-}
-
-REQUESTS: dict[Any, Callable[..., Any]] = {
-    Handler.PING: RpycProtocol._on_ping,
-    Handler.CLOSE: lambda _self, _seq, *_args: messages.Goodbye(""),
-    Handler.GETROOT: lambda _self, seq: _asking(Operation.ROOT, seq, None),
-    Handler.GETATTR: _named(Operation.GET),
-    Handler.DELATTR: _named(Operation.DELETE),
-    Handler.SETATTR: _named(Operation.SET),
-    Handler.CALL: RpycProtocol._on_call,
-    Handler.CALLATTR: RpycProtocol._on_call_attribute,
-    Handler.REPR: _plain(Operation.REPR),
-    Handler.STR: _plain(Operation.STR),
-    Handler.CMP: _compare,
-    Handler.HASH: _plain(Operation.HASH),
-    Handler.DIR: _plain(Operation.DIR),
-    Handler.PICKLE: _plain(RpycOperation.PICKLE, 1),
-    Handler.DEL: _plain(RpycOperation.RELEASE, 1),
-    Handler.INSPECT: RpycProtocol._on_inspect,
-    Handler.BUFFITER: _plain(RpycOperation.TAKE, 1),
-    Handler.OLDSLICING: _plain(RpycOperation.REFUSED),
-    Handler.CTXEXIT: _plain(RpycOperation.LEAVE, 1),
-    Handler.INSTANCECHECK: RpycProtocol._on_instance_check,
 }

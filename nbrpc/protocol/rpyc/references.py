@@ -99,9 +99,11 @@ class Kept(Box):
 class _Entry:
     """One object of the peer."""
 
-    __slots__ = ("boxed", "count", "name", "oid")
+    __slots__ = ("beginnings", "boxed", "count", "name", "oid")
 
     def __init__(self, oid: int, name: Name) -> None:
+        self.beginnings: dict[tuple[int, str], bytes] = {}
+        """What requests on it begin with, by operation and name; see `Held.beginnings`."""
         self.oid = oid
         self.name = name
         self.count = 0
@@ -182,6 +184,10 @@ class Held:
         if entry is None:
             raise StaleReference(f"object {oid} of the peer was given back already")
         return entry
+
+    def beginnings(self, oid: int) -> dict[tuple[int, str], bytes]:
+        """Give the notes of a caller on how requests on an object begin; raises as `boxed` does."""
+        return self._entry(oid).beginnings
 
     def release(self, oid: int, count: int) -> bytes:
         """Give references back, and give the encoded box of what they are of."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nbrpc.errors import AccessDenied, NotSendable, RemoteError, RemoteProtocolError
 from nbrpc.objects.proxy import is_proxy
 from nbrpc.protocol.messages import Operation
-from nbrpc.protocol.rpyc.machine import RpycOperation
+from nbrpc.protocol.rpyc.requests import RpycOperation
 from nbrpc.session.rpyc import packing
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbrpc.objects.proxy import is_proxy
 from nbrpc.protocol.messages import Operation
-from nbrpc.protocol.rpyc.machine import RpycOperation
+from nbrpc.protocol.rpyc.requests import RpycOperation
 
 if TYPE_CHECKING:
     from nbrpc.objects.proxy import Proxy

@@ -17,7 +17,7 @@ from nbrpc.objects.failures import exception_of
 from nbrpc.objects.operations import OPERATIONS, arguments, find_object
 from nbrpc.objects.proxy import Proxy, is_proxy
 from nbrpc.protocol.messages import Error, Operation
-from nbrpc.protocol.rpyc.machine import COMPARISONS, RpycOperation
+from nbrpc.protocol.rpyc.requests import COMPARISONS, RpycOperation
 from nbrpc.session.rpyc.classic import ClassicRoot, HarmlessRoot
 
 if TYPE_CHECKING:

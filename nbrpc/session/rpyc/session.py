@@ -20,8 +20,11 @@ The engine is that of every session; what differs is what RPyC's wire cannot say
 from __future__ import annotations
 
 import time
+from _thread import allocate_lock
+from collections import deque
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 from nbrpc.errors import CallTimeout, NbrpcError
@@ -37,10 +40,12 @@ from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Description
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.protocol.rpyc.handlers import Dialect
-from nbrpc.protocol.rpyc.machine import RpycOperation, RpycProtocol
-from nbrpc.session.call import current_job
+from nbrpc.protocol.rpyc.machine import FIRST_QUICK_SEQ, NO_REPLY, RpycProtocol
+from nbrpc.protocol.rpyc.requests import RpycOperation
+from nbrpc.session import serial
+from nbrpc.session.call import Call, current_job
 from nbrpc.session.job import RequestJob
-from nbrpc.session.rpyc import iterating, translated
+from nbrpc.session.rpyc import iterating, quick, translated
 from nbrpc.session.rpyc.boxing import RpycBoxing
 from nbrpc.session.rpyc.operations import RPYC_OPERATIONS
 from nbrpc.session.session import Session
@@ -49,6 +54,12 @@ from nbrpc.transports.base import Transport
 from nbrpc.transports.tuning import acknowledge_at_once, keep_alive
 
 __all__ = ["RpycSession"]
+
+ENOUGH = 16
+"""Requests that are written together."""
+
+FEW = 12
+"""Outstanding requests below which nothing waits: about as many as are written together."""
 
 KEEP_ALIVE = 5.0
 """Seconds between TCP's probes where no heartbeat was asked for."""
@@ -114,7 +125,8 @@ class RpycSession(Session):
             timing=replace(timing, heartbeat=None, dead_after=None),
             **options,
         )
-        self.socket = None  # the short ways speak the native protocol
+        self.plain_socket, self.socket = self.socket, None  # that is of native short ways
+        self._seqs = count(FIRST_QUICK_SEQ)
         self.acknowledge = acknowledge_at_once(transport)
         keep_alive(transport, timing.heartbeat or KEEP_ALIVE)
         boxing = RpycBoxing(policy, limits, self.guard, self._make_proxy, self._home)
@@ -127,6 +139,9 @@ class RpycSession(Session):
         boxing.resolve = lambda oid, path: self.request(Operation.GET, oid, path)
         self.boxing = boxing
         self.iterate_in_chunks = partial(iterating.in_chunks, self)
+        self.gathered: deque[bytes] = deque()
+        """Requests that wait for company."""
+        self._gathering = allocate_lock()
         self.carried: dict[str, Any] = {}
         """Modules whose text runs on the peer."""
         self.root: Any = None
@@ -153,6 +168,8 @@ class RpycSession(Session):
         """
         super().feed(data)
         self.acknowledge()
+        if self.gathered and len(self.pending) - len(self.gathered) < FEW:
+            self.send_gathered()
         outgoing = self.protocol.outgoing
         while outgoing:
             self.outbox.write([outgoing.pop(0)])
@@ -172,7 +189,41 @@ class RpycSession(Session):
         translate = translated.TRANSLATED.get(op)
         if translate is not None:
             return translate(self, oid, name, args)
+        if self.plain_socket is not None and not (kwargs or timeout or self.default_timeout):
+            value = quick.request(self, self.plain_socket, op, oid, name, args)
+            if value is not NO_REPLY:
+                return value
         return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
+
+    def gather(self, data: bytes) -> None:
+        """Send a request together with some more.
+
+        RPyC's servers run the requests of a connection one after another: where many are waiting
+        there, it does not matter that one is sent a little later, and a write costs as much as all
+        else of a request. What is here leaves when it is enough, before anything else is sent, and
+        when the peer has answered all but a few.
+        """
+        self.gathered.append(data)
+        if len(self.gathered) >= ENOUGH:
+            self.send_gathered()
+
+    def send_gathered(self) -> None:
+        """Send the requests that `gather` has."""
+        with self._gathering:  # else what two threads have taken could change its order
+            pieces = [self.gathered.popleft() for _ in range(len(self.gathered))]
+            if pieces:
+                self.outbox.write([b"".join(pieces)])
+
+    def new_call(self) -> Call:
+        """Give the call for a request on whose answer this thread waits."""
+        call = Call(self, next(self._seqs))
+        call.waiting = True
+        return call
+
+    def note_read(self, size: int) -> None:
+        """Count what was read without `feed`."""
+        self._reads += 1
+        self.bytes_received += size
 
     def send_request(
         self,
@@ -196,6 +247,7 @@ class RpycSession(Session):
             op = Operation.CALL
         elif op in translated.MISSING:
             translated.MISSING[op](self, oid, name, args)
+        call.inside = current_job.get()
         super().send_request(call, op, oid, name, args, kwargs, timeout)
 
     def begin(self, *request: Any) -> tuple[Any, float | None]:
@@ -219,8 +271,9 @@ class RpycSession(Session):
 
     def finish(self, call: Any, deadline: float | None = None) -> Any:
         """Wait for the answer to a request of `begin`, and give it."""
-        if call.patience:
-            ends = time.monotonic() + call.patience
+        patience = getattr(call, "patience", 0.0)  # one of the short way has none
+        if patience:
+            ends = time.monotonic() + patience
             try:
                 wait_for(call, ends if deadline is None else min(ends, deadline), serve=False)
             except CallTimeout:
@@ -232,9 +285,10 @@ class RpycSession(Session):
                 return self.result_of(call)
         return super().finish(call, deadline)
 
-    def start_quickly(self, *_: Any) -> bool:
-        """There is no short way here."""
-        return False
+    def start_quickly(self, call: Call, oid: int, name: str, args: tuple[Any, ...]) -> bool:
+        """Send the request of an asynchronous call; False when it must take the long way."""
+        socket = self.plain_socket
+        return socket is not None and quick.start(self, socket, call, (oid, name), args)
 
     def iterate(self, proxy: proxies.Proxy) -> Any:
         """Iterate over a remote object: chunks of a container, else item by item."""
@@ -276,6 +330,8 @@ class RpycSession(Session):
     ) -> None:
         """Send one message, and what is to be given back behind it."""
         del keep
+        if self.gathered:
+            self.send_gathered()
         try:
             pieces = self.protocol.encode(kind, fields)
         except BaseException:
@@ -294,8 +350,14 @@ class RpycSession(Session):
         if kind in SENT_QUIETLY:
             super().send_quietly(kind, fields)
 
+    def close(self, reason: str = "") -> None:
+        """End the connection from this side, with all that it was to send."""
+        self.send_gathered()
+        super().close(reason)
+
     def send_releases(self) -> None:
         """Give back the references of proxies that have died."""
+        self.send_gathered()
         pieces = self._released()
         if pieces and not self.closed:
             self.outbox.write(pieces)
@@ -310,6 +372,18 @@ class RpycSession(Session):
         """RPyC's peers are told no reasons."""
 
     # ---- requests of the peer
+
+    def new_job(self, request: messages.Request) -> RequestJob:
+        """Make a job of a request; one for a thread of a serial service that waits is run there."""
+        job = super().new_job(request)
+        home = serial.thread_for(job)
+        if home is not None:
+            for call in reversed(list(self.pending.values())):
+                runner = getattr(getattr(call, "inside", None), "runner", None)
+                if runner is not None and runner.jobs is home.jobs and call.waiting:
+                    request.parent, job.runner = call.seq, runner
+                    break
+        return job
 
     def answer(self, job: RequestJob, value: Any) -> None:
         """Send the result of a request; what cannot be copied goes by reference."""

@@ -9,7 +9,7 @@ from nbrpc.errors import LocalProtocolError, NbrpcError
 from nbrpc.objects.proxy import is_proxy, target_of
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Operation
-from nbrpc.protocol.rpyc.machine import RpycOperation
+from nbrpc.protocol.rpyc.requests import RpycOperation
 from nbrpc.session.rpyc.copying import deliver, obtain
 
 if TYPE_CHECKING:

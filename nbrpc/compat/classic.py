@@ -1,0 +1,286 @@
+"""``rpyc.classic``: classic mode with RPyC's signatures.
+
+As in RPyC, both sides let each other run code: connect to peers that you trust with a shell.
+`nbrpc.classic` gives the peer no power over this side.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any, Final
+
+from nbrpc.classic import console, files, teleportation
+from nbrpc.compat import factory
+from nbrpc.compat.connection import RpycConnection
+from nbrpc.compat.left_out import refuse
+from nbrpc.compat.service import ModuleNamespace, Slave, SlaveService
+from nbrpc.session import calling
+from nbrpc.session.connection import Connection
+
+__all__ = [
+    "DEFAULT_SERVER_PORT",
+    "DEFAULT_SERVER_SSL_PORT",
+    "MockClassicConnection",
+    "connect",
+    "connect_channel",
+    "connect_multiprocess",
+    "connect_pipes",
+    "connect_stdpipes",
+    "connect_stream",
+    "connect_subproc",
+    "connect_thread",
+    "deliver",
+    "download",
+    "download_dir",
+    "download_file",
+    "interact",
+    "obtain",
+    "pm",
+    "redirected_stdio",
+    "ssh_connect",
+    "ssl_connect",
+    "teleport_function",
+    "unix_connect",
+    "upload",
+    "upload_dir",
+    "upload_file",
+    "upload_module",
+    "upload_package",
+]
+
+DEFAULT_SERVER_PORT: Final = 18812
+DEFAULT_SERVER_SSL_PORT: Final = 18821
+
+STREAM_CHUNK: Final = 64000
+
+Filter = Callable[[str], object]
+FilePath = str | os.PathLike[str]
+
+
+# ---- connecting
+
+
+def connect(
+    host: str,
+    port: int = DEFAULT_SERVER_PORT,
+    ipv6: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
+    keepalive: Any = False,  # noqa: FBT002
+) -> RpycConnection:
+    """Connect to a classic server; see ``rpyc.connect``."""
+    return factory.connect(host, port, SlaveService, ipv6=ipv6, keepalive=keepalive)
+
+
+def unix_connect(path: str) -> RpycConnection:
+    """Connect to a classic server on a Unix socket."""
+    return factory.unix_connect(path, SlaveService)
+
+
+def connect_channel(channel: Any) -> RpycConnection:
+    """Connect over a channel."""
+    return factory.connect_channel(channel, SlaveService)
+
+
+def connect_stream(stream: Any) -> RpycConnection:
+    """Connect over a stream."""
+    return factory.connect_stream(stream, SlaveService)
+
+
+def connect_pipes(input: Any, output: Any) -> RpycConnection:  # noqa: A002 - RPyC's name
+    """Connect over two pipes."""
+    return factory.connect_pipes(input, output, SlaveService)
+
+
+def connect_stdpipes() -> RpycConnection:
+    """Connect over the standard input and output of this process."""
+    return factory.connect_stdpipes(SlaveService)
+
+
+def connect_subproc(server_file: str | None = None) -> RpycConnection:
+    """Start a classic server in a process, and connect over its standard input and output.
+
+    Parameters
+    ----------
+    server_file
+        The Python file of the server, which is run with ``-q -m stdio``; nbrpc's own, unless given.
+    """
+    command = ["-m", "nbrpc.compat.commands"] if server_file is None else [server_file]
+    return factory.connect_subproc(
+        [sys.executable, "-u", *command, "-q", "-m", "stdio"], SlaveService
+    )
+
+
+def connect_thread() -> RpycConnection:
+    """Start a classic server inside this process, and connect to it."""
+    return factory.connect_thread(SlaveService, remote_service=SlaveService)
+
+
+def connect_multiprocess(args: Mapping[str, Any] = {}) -> RpycConnection:
+    """Start a classic server in another process, and connect to it.
+
+    Parameters
+    ----------
+    args
+        Names for the namespace over there.
+    """
+    return factory.connect_multiprocess(SlaveService, remote_service=SlaveService, args=args)
+
+
+def ssl_connect(
+    host: str,  # noqa: ARG001 - RPyC's signature
+    port: int = DEFAULT_SERVER_SSL_PORT,  # noqa: ARG001
+    keyfile: Any = None,  # noqa: ARG001
+    certfile: Any = None,  # noqa: ARG001
+    ca_certs: Any = None,  # noqa: ARG001 - RPyC's signature
+    cert_reqs: Any = None,  # noqa: ARG001
+    ssl_version: Any = None,  # noqa: ARG001
+    ciphers: Any = None,  # noqa: ARG001
+    ipv6: bool = False,  # noqa: ARG001, FBT001, FBT002 - RPyC's signature
+) -> RpycConnection:
+    """Refuse: TLS is not available in this release."""
+    raise refuse("rpyc.classic.ssl_connect")
+
+
+def ssh_connect(remote_machine: Any, remote_port: int) -> RpycConnection:
+    """Connect through the tunnel of a machine that is reached by ssh."""
+    return factory.ssh_connect(remote_machine, remote_port, SlaveService)
+
+
+# ---- files
+
+
+def upload(
+    conn: Connection,
+    localpath: FilePath,
+    remotepath: FilePath,
+    filter: Filter | None = None,  # noqa: A002 - RPyC's name
+    ignore_invalid: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
+    chunk_size: int = STREAM_CHUNK,
+) -> None:
+    """Copy a file, or a folder with all that is in it, to the peer."""
+    files.upload(conn, localpath, remotepath, filter, ignore_invalid, chunk_size)
+
+
+def upload_file(
+    conn: Connection, localpath: FilePath, remotepath: FilePath, chunk_size: int = STREAM_CHUNK
+) -> None:
+    """Copy a file to the peer."""
+    files.upload_file(conn, localpath, remotepath, chunk_size)
+
+
+def upload_dir(
+    conn: Connection,
+    localpath: FilePath,
+    remotepath: FilePath,
+    filter: Filter | None = None,  # noqa: A002 - RPyC's name
+    chunk_size: int = STREAM_CHUNK,
+) -> None:
+    """Copy the contents of a folder into a folder of the peer."""
+    files.upload_dir(conn, localpath, remotepath, filter, chunk_size)
+
+
+def download(
+    conn: Connection,
+    remotepath: FilePath,
+    localpath: FilePath,
+    filter: Filter | None = None,  # noqa: A002 - RPyC's name
+    ignore_invalid: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
+    chunk_size: int = STREAM_CHUNK,
+) -> None:
+    """Copy a file of the peer, or a folder with all that is in it, to this side."""
+    files.download(conn, remotepath, localpath, filter, ignore_invalid, chunk_size)
+
+
+def download_file(
+    conn: Connection, remotepath: FilePath, localpath: FilePath, chunk_size: int = STREAM_CHUNK
+) -> None:
+    """Copy a file of the peer to this side."""
+    files.download_file(conn, remotepath, localpath, chunk_size)
+
+
+def download_dir(
+    conn: Connection,
+    remotepath: FilePath,
+    localpath: FilePath,
+    filter: Filter | None = None,  # noqa: A002 - RPyC's name
+    chunk_size: int = STREAM_CHUNK,
+) -> None:
+    """Copy the contents of a folder of the peer into a folder."""
+    files.download_dir(conn, remotepath, localpath, filter, chunk_size)
+
+
+def upload_package(
+    conn: Connection,
+    module: ModuleType,
+    remotepath: FilePath | None = None,
+    chunk_size: int = STREAM_CHUNK,
+) -> None:
+    """Copy a package, or a module of one file, to where the peer imports from."""
+    files.upload_package(conn, module, remotepath, chunk_size)
+
+
+upload_module = upload_package
+
+
+# ---- values and functions
+
+
+def obtain(proxy: Any) -> Any:
+    """Give a copy of what a proxy stands for; see `nbrpc.obtain`. Nothing is pickled."""
+    return calling.obtain(proxy)
+
+
+def deliver(conn: Any, localobj: object) -> Any:
+    """Copy an object to the peer, and give a proxy of the copy."""
+    if isinstance(conn, MockClassicConnection):
+        return localobj
+    return calling.deliver(conn.session, localobj)
+
+
+def teleport_function(
+    conn: Connection,
+    func: Callable[..., Any],
+    globals: Mapping[str, Any] | None = None,  # noqa: A002 - RPyC's name
+    def_: bool = True,  # noqa: FBT001, FBT002 - RPyC's signature
+) -> Any:
+    """Make a function of this side on the peer, and give a proxy of it; its source travels."""
+    return teleportation.teleport_function(conn, func, globals, def_)
+
+
+# ---- the console
+
+
+def redirected_stdio(conn: Connection) -> AbstractContextManager[None]:
+    """While inside, what this connection's requests print over there appears here."""
+    return console.redirected_stdio(conn)
+
+
+def pm(conn: Connection) -> None:
+    """Debug the last failure of this connection, with ``pdb`` on the peer."""
+    console.pm(conn)
+
+
+def interact(conn: Connection, namespace: Mapping[str, Any] | None = None) -> None:
+    """Use a Python console of the peer."""
+    console.interact(conn, namespace)
+
+
+class MockClassicConnection:
+    """Has the names of a classic connection, and runs all of it in this process."""
+
+    def __init__(self) -> None:
+        self._slave = Slave()
+        self.root = self._slave
+        self.eval = self._slave.eval
+        self.execute = self._slave.execute
+        self.namespace = self._slave.namespace
+        self.modules = ModuleNamespace(self._slave.getmodule)
+        self.builtin = self.builtins = builtins
+
+    def teleport(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Give the function itself: it is there already."""
+        return func
