@@ -214,6 +214,12 @@ class RpycSession(Session):
             if pieces:
                 self.outbox.write([b"".join(pieces)])
 
+    def on_tick(self, now: float) -> None:
+        """Send what was gathered: what the peer has may itself wait for one of these."""
+        if self.gathered:
+            self.send_gathered()
+        super().on_tick(now)
+
     def new_call(self) -> Call:
         """Give the call for a request on whose answer this thread waits."""
         call = Call(self, next(self._seqs))
