@@ -13,6 +13,7 @@ import json
 import os
 import random
 import select
+import socket
 import statistics
 import subprocess
 import sys
@@ -164,6 +165,42 @@ def pipelined(bed: Bed) -> float:
     return _once(run) / count
 
 
+def raw_frames(bed: Bed) -> float:
+    """Time the same calls as bytes made beforehand: what RPyC's server takes for them by itself."""
+    from rpyc.core import brine, consts
+
+    count = 1_000 if bed.quick else 10_000
+    with socket.create_connection(("127.0.0.1", bed.ports["stock"])) as link:
+        stream = link.makefile("rb")
+
+        def framed(seq: int, handler: int, args: Any) -> bytes:
+            payload = bytes([consts.MSG_REQUEST]) + brine.dump((seq, (handler, args)))
+            return len(payload).to_bytes(4, "big") + b"\0" + payload + b"\n"
+
+        def reply() -> bytes:
+            head = stream.read(5)
+            return stream.read(int.from_bytes(head[:4], "big") + 1)
+
+        def ask(handler: int, args: Any) -> Any:
+            link.sendall(framed(0, handler, args))
+            return brine.load(reply()[1:-1])[1][1]
+
+        root = ask(consts.HANDLE_GETROOT, (1, ()))
+        add = ask(consts.HANDLE_GETATTR, (2, ((3, root), (1, "add"))))
+        calls = b"".join(
+            framed(seq, consts.HANDLE_CALL, (2, ((3, add), (1, (seq, 1))))) for seq in range(count)
+        )
+
+        def run() -> None:
+            sender = threading.Thread(target=link.sendall, args=(calls,))
+            sender.start()
+            for _ in range(count):
+                reply()
+            sender.join()
+
+        return _once(run) / count
+
+
 def _iterate(bed: Bed, read: Callable[[Any], list[int]]) -> float:
     count = 1_000 if bed.quick else 10_000
     numbers = bed.root.numbers(count)
@@ -240,7 +277,7 @@ CLIENT_MEASURES = {
     run.__name__: run
     for run in (
         *(method, bound, attribute, pipelined, listed, buffered, dropped, bytes_in, bytes_out),
-        *(connect, event_from_nbrpc, event_from_stock),
+        *(raw_frames, connect, event_from_nbrpc, event_from_stock),
     )
 }
 
@@ -289,6 +326,9 @@ ROWS = [
     _same("kept method, add(1, 2)", "bound"),
     _same("attribute", "attribute"),
     _same("pipelined, one of 10,000", "pipelined", 0.6),
+    Row(
+        "the same as raw frames: the server alone", ("stock", "raw_frames"), ("stock", "pipelined")
+    ),
     _same("list() of 10,000 items", "listed"),
     _same("buffiter of 10,000 items", "buffered"),
     _same("list as a result, dropped", "dropped"),

@@ -14,6 +14,7 @@ does in a loop, since the caches are cold. So it is the number of calls that cou
 from __future__ import annotations
 
 import struct
+import time
 from _thread import LockType, get_ident
 from collections.abc import Callable, Iterator
 from types import NoneType
@@ -107,7 +108,6 @@ class Quick:
             socket is None
             or kwargs is not None
             or timeout is not None
-            or self.default_timeout is not None
             or not PLAIN.issuperset(map(type, args))
             or current_job.get() is not None
             or self.waiters
@@ -121,10 +121,15 @@ class Quick:
         ):
             # `finish` is called from here, since every frame counts where calls nest.
             return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
-        call = None
+        call = deadline = None
         try:
             seq = next(self._seqs)
-            body = encode((seq, op, oid, name, args))
+            timeout = self.default_timeout
+            if timeout is None:
+                body = encode((seq, op, oid, name, args))
+            else:
+                body = encode((seq, op, oid, name, args, None, 0, timeout))
+                deadline = time.monotonic() + timeout
             # One object serves all calls that end on the short way: the reading lock is held.
             spare, self._spare = self._spare or self._new_call(), None
             spare.seq = seq
@@ -151,7 +156,7 @@ class Quick:
                 self.ensure_read()
         if call is None:
             return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
-        return self.finish(call)
+        return self.finish(call, deadline)
 
     def start_quickly(self, call: Call, oid: int, name: str, args: tuple[Any, ...]) -> bool:
         """Send the request of an asynchronous call; False when it must take the long way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,8 @@ def request(
     ):
         return NO_REPLY
     call = None
+    timeout = session.default_timeout
+    deadline = None if timeout is None else time.monotonic() + timeout
     try:
         spare = session.new_call()
         seq = spare.seq
@@ -86,7 +89,7 @@ def request(
         session.reading.release()
         if session.waiters:
             session.ensure_read()
-    return NO_REPLY if call is None else session.finish(call)
+    return NO_REPLY if call is None else session.finish(call, deadline)
 
 
 def start(
