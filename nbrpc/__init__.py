@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nbrpc.errors import StaleReference as StaleReference
     from nbrpc.objects.boxing import by_value as by_value
     from nbrpc.objects.values import register_value as register_value
+    from nbrpc.options import TLS as TLS
     from nbrpc.options import Access as Access
     from nbrpc.options import Limits as Limits
     from nbrpc.options import Timing as Timing
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from nbrpc.session.watching import watch as watch
 
 HOMES: dict[str, str] = {
+    "TLS": "options",
     "Access": "options",
     "AsyncResult": "session.result",
     "AuthenticationError": "server.auth",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from nbrpc.errors import AuthenticationFailed, ConnectFailed
 from nbrpc.options import (
@@ -21,9 +21,13 @@ from nbrpc.service import Service, VoidService
 from nbrpc.session import interrupts
 from nbrpc.session.connection import Connection
 from nbrpc.session.opening import Terms, open_connection, open_rpyc_connection
-from nbrpc.transports.address import RPYC_SCHEMES, Address, parse
+from nbrpc.transports.address import RPYC_SCHEMES, TLS_SCHEME, Address, parse
 from nbrpc.transports.base import Transport
+from nbrpc.transports.dialing import Dialer, local_fingerprint
 from nbrpc.version import about_this_process
+
+if TYPE_CHECKING:
+    from nbrpc.transports.records import Cut
 
 __all__ = ["Connection", "connect", "open_address"]
 
@@ -46,8 +50,9 @@ def connect(
     Parameters
     ----------
     host
-        A host name or address, or a URL: ``nbrpc://host:port``, ``unix:///path``. A server of RPyC
-        is recognised by itself; ``rpyc://``, ``rpyc5://`` and ``rpyc6://`` ask for one.
+        A host name or address, or a URL: ``nbrpc://host:port``, ``nbrpcs://host:port`` (the same
+        over TLS), ``unix:///path``. A server of RPyC is recognised by itself; ``rpyc://``,
+        ``rpyc5://`` and ``rpyc6://`` ask for one.
     port
         The port, unless ``host`` is a URL.
     service
@@ -57,8 +62,16 @@ def connect(
     token
         The server's token. A server of the same user on this machine needs none: it is found in
         the server's connection file.
+    tls
+        Encrypt: True (the server's certificate is verified by what the system trusts), an
+        `nbrpc.TLS`, or an `ssl.SSLContext` that verifies. Of a server of the same user on this
+        machine the connection file tells the fingerprint of its certificate.
     timeout
         Seconds until the connection must be ready.
+    reconnect
+        Come back by itself when the link is lost: the root and the subscriptions to its events go
+        on, other proxies raise `StaleReference`. A call that was under way raises `ConnectionLost`
+        and is never sent again; a new one waits.
     timing, limits
         Deadlines and heartbeats, and what the peer may send.
 
@@ -70,15 +83,12 @@ def connect(
     Raises
     ------
     ConnectFailed
-        Nobody answers there, or it is no nbrpc server.
+        Nobody answers there, or neither a server of nbrpc nor of RPyC.
     AuthenticationFailed
-        The token is wrong, or one is needed.
+        The token is wrong, or one is needed; or a certificate is not what it should be.
     ValueError, TypeError
-        The address cannot be read.
+        The address cannot be read, or what ``tls`` names.
     """
-    if tls is not None or reconnect:
-        what = "tls=" if tls is not None else "reconnect=True"
-        raise NotImplementedError(f"{what} is not available in this release of nbrpc")
     address = _address(host, port)
     check_seconds("the timeout", timeout)
     if token is not None and not isinstance(token, str):
@@ -98,42 +108,97 @@ def connect(
         timing=timing,
         deadline=time.monotonic() + timeout,
     )
-    return open_address(address.with_token(token or address.token), terms)
+    address = address.with_token(token or address.token)
+    connection = open_address(address, terms, tls)
+    if reconnect:
+        _bring_back(connection, address, terms, tls)
+    return connection
 
 
-def open_address(address: Address, terms: Terms) -> Connection:
+def _bring_back(connection: Connection, address: Address, terms: Terms, tls: object) -> None:
+    """Have a connection come back by itself when its link is lost."""
+    from nbrpc.session.reconnecting import Revival
+
+    def again(seconds: float) -> None:
+        open_address(
+            address,
+            replace(
+                terms,
+                service=connection.session.root_object,
+                deadline=time.monotonic() + seconds,
+                make_connection=connection.renew,
+            ),
+            tls,
+        )
+
+    connection.revival = Revival(connection, again)
+    connection.revival.begin_watching()
+
+
+def open_address(address: Address, terms: Terms, tls: object = None) -> Connection:
     """Connect to a server whose address has been read, in whichever protocol it speaks.
 
     nbrpc's opening holds a request that RPyC 6 answers, so one connection finds out either; a
     server of RPyC 5 hangs up at once, and is connected to again. What was found is remembered.
 
+    Parameters
+    ----------
+    tls
+        As in `connect`.
+
     Raises
     ------
-    ConnectFailed, AuthenticationFailed
+    ConnectFailed, AuthenticationFailed, ValueError, TypeError
         As in `connect`.
     """
     interrupts.install()
+    dialer = Dialer.to(address, tls, _cutter)
+    address = dialer.address
+    terms = replace(terms, url=address.url)
     place = address.url
     if address.scheme in RPYC_SCHEMES:
-        return _connect_rpyc(address, terms)
+        return _connect_rpyc(dialer, terms)
     if place in _rpyc5 and address.token is None:
         try:
-            return _connect_rpyc(replace(address, scheme="rpyc5"), terms)
+            return _connect_rpyc(_in_scheme(dialer, "rpyc5"), terms)
         except ConnectFailed:
             _rpyc5.discard(place)  # another server has taken its place
+    transport = dialer.dial(terms.deadline)
     protocol = Protocol(
         Role.CLIENT,
         terms.limits,
         choose_token=_token_for(address.token),
         about=about_this_process(),
+        channel=Dialer.channel(transport),
     )
-    transport = _dial(address, terms.deadline)
     try:
-        return open_connection(transport, protocol, terms)
+        connection = open_connection(transport, protocol, terms)
     except AuthenticationFailed as error:
         raise AuthenticationFailed(f"cannot connect to {address.name}: {error}") from None
     except Foreign as error:
-        return _continue_as_rpyc(address, transport, error.head, terms)
+        return _continue_as_rpyc(dialer, transport, error.head, terms)
+    except ConnectFailed as error:
+        if not isinstance(error.__cause__, Foreign) or not error.__cause__.is_tls:
+            raise
+        fingerprint = local_fingerprint(address)
+        if fingerprint is None:
+            raise
+        # A server of this user that expects TLS, and the file says by what it is known.
+        secure = replace(address, scheme=TLS_SCHEME, fingerprint=fingerprint)
+        return open_address(secure, terms)
+    if dialer.context is not None:
+        transport.cut = None  # type: ignore[attr-defined] # of TlsTransport
+    return connection
+
+
+def _cutter() -> Cut:
+    from nbrpc.protocol.rpyc.cutting import FrameCutter
+
+    return FrameCutter().cut
+
+
+def _in_scheme(dialer: Dialer, scheme: str) -> Dialer:
+    return replace(dialer, address=replace(dialer.address, scheme=scheme))
 
 
 _rpyc5: set[str] = set()
@@ -141,12 +206,13 @@ _rpyc5: set[str] = set()
 
 
 def _continue_as_rpyc(
-    address: Address, transport: Transport, head: bytes, terms: Terms
+    dialer: Dialer, transport: Transport, head: bytes, terms: Terms
 ) -> Connection:
     """Go on with a server that has answered in RPyC's protocol."""
     from nbrpc.protocol.rpyc.handlers import Dialect
     from nbrpc.protocol.rpyc.machine import OtherDialect, RpycProtocol
 
+    address = dialer.address
     reason = _why_not_rpyc(address)
     if reason is not None:
         transport.close()
@@ -157,7 +223,7 @@ def _continue_as_rpyc(
         )
     except OtherDialect:
         _rpyc5.add(address.url)
-        return _connect_rpyc(replace(address, scheme="rpyc5"), terms)
+        return _connect_rpyc(_in_scheme(dialer, "rpyc5"), terms)
 
 
 def _why_not_rpyc(address: Address) -> str | None:
@@ -166,6 +232,8 @@ def _why_not_rpyc(address: Address) -> str | None:
 
     if address.token is not None:
         return "which knows no tokens: leave the token out if that is the server you mean"
+    if address.fingerprint is not None:
+        return "and a fingerprint was given, as for nbrpc: say rpyc://host:port and tls= for RPyC"
     if address.port is None or not is_loopback(address.host or ""):
         return None
     from nbrpc.connection_file import find_by_port
@@ -175,19 +243,20 @@ def _why_not_rpyc(address: Address) -> str | None:
     return "but a server of nbrpc with a token is to be at this port: see nbrpc list"
 
 
-def _connect_rpyc(address: Address, terms: Terms) -> Connection:
+def _connect_rpyc(dialer: Dialer, terms: Terms) -> Connection:
     """Connect to a server of RPyC, in the dialect that the scheme names."""
     from nbrpc.protocol.rpyc.handlers import Dialect
     from nbrpc.protocol.rpyc.machine import OtherDialect, RpycProtocol
 
+    address = dialer.address
     first = Dialect.RPYC5 if address.scheme == "rpyc5" else Dialect.RPYC6
     try:
         protocol = RpycProtocol(terms.limits, first)
-        return open_rpyc_connection(_dial(address, terms.deadline), protocol, terms)
+        return open_rpyc_connection(dialer.dial(terms.deadline), protocol, terms)
     except OtherDialect as error:
         if address.scheme != "rpyc":
             raise ConnectFailed(f"cannot connect to {address.name}: {error}") from error
-    return _connect_rpyc(replace(address, scheme="rpyc5"), terms)
+    return _connect_rpyc(_in_scheme(dialer, "rpyc5"), terms)
 
 
 def _address(host: object, port: object) -> Address:
@@ -198,15 +267,6 @@ def _address(host: object, port: object) -> Address:
     if not isinstance(port, SupportsIndex) or not 0 < int(port) < 65536:
         raise ValueError(f"a port is a number from 1 to 65535, not {port!r}")
     return Address.tcp(host, int(port))
-
-
-def _dial(address: Address, deadline: float) -> Transport:
-    from nbrpc.transports import sockets
-
-    timeout = max(0.01, deadline - time.monotonic())
-    if address.path is not None:
-        return sockets.connect_unix(address.path, timeout)
-    return sockets.connect_tcp(address.host or "", address.port or 0, timeout)
 
 
 _tokens: dict[bytes, bytes] = {}

@@ -61,6 +61,8 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
         The secret that lets a client in; it is not in the repr.
     service : str
         What is served, for people.
+    fingerprint : str
+        ``sha256:...`` of the certificate of a server with TLS; empty without.
     pid, started, boot_id, namespace, host_name
         Which process that is, as `ServerInfo.of_this_process` found out.
     """
@@ -79,6 +81,7 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     allow_code: bool = False
     version: str = ""
+    fingerprint: str = ""
 
     @classmethod
     def of_this_process(
@@ -93,6 +96,7 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
         path: str | None = None,
         allow_code: bool = False,
         version: str = "",
+        fingerprint: str = "",
     ) -> ServerInfo:
         """Describe a server of the running process."""
         pid = os.getpid()
@@ -106,6 +110,7 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
             path=path,
             allow_code=allow_code,
             version=version,
+            fingerprint=fingerprint,
             pid=pid,
             started=_start_of(pid),
             boot_id=_boot_id(),
@@ -121,10 +126,10 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        """Where a client of this machine connects, without the token."""
+        """Where a client of this machine connects, without token and fingerprint."""
         if self.path is None:
             host = f"[{self.local_host}]" if ":" in self.local_host else self.local_host
-            return f"nbrpc://{host}:{self.port}"
+            return f"nbrpc{'s' if self.fingerprint else ''}://{host}:{self.port}"
         return f"unix://{quote(self.path)}"
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ RPyC-style ``config`` dictionary becomes the same three objects through `from_co
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
@@ -13,12 +14,14 @@ from typing import Any
 
 __all__ = [
     "SAFE_ATTRIBUTES",
+    "TLS",
     "Access",
     "Limits",
     "Timing",
     "check_seconds",
     "checked_limits",
     "from_config",
+    "read_fingerprint",
 ]
 
 KIB = 1024
@@ -280,6 +283,82 @@ class Access:
                 _require(isinstance(value, str), "Access.exposed_prefix is a string")
             else:
                 _require(isinstance(value, bool), f"Access.{item.name} is True or False")
+
+
+def read_fingerprint(text: str) -> str:
+    """Give the fingerprint of a certificate in one form: ``sha256:`` and 64 small digits.
+
+    Parameters
+    ----------
+    text
+        The same, or as ``openssl x509 -fingerprint -sha256`` writes it: large, with colons.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    kind, _, digits = text.strip().partition(":")
+    digits = digits.replace(":", "").lower()
+    if kind.lower() != "sha256" or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+        raise ValueError(
+            f"{text[:100]!r} is no fingerprint: write sha256: and 64 hexadecimal digits, as the "
+            "server prints them"
+        )
+    return f"sha256:{digits}"
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """How a connection is encrypted, and how the other side is known.
+
+    A client verifies the server: by its host name and a certificate that the system (or ``ca``)
+    trusts, or by a fingerprint.
+
+    Parameters
+    ----------
+    cert, key
+        Files with this side's certificate (its chain after it) and its private key, as PEM; the key
+        may be in the file of the certificate. A server needs them, a client only where the server
+        asks for a certificate.
+    ca
+        A file with the certificates that vouch for the other side, instead of the system's. On a
+        server it makes TLS mutual: clients must show a certificate that one of them vouches for.
+    fingerprint
+        On a client: ``sha256:...`` of the server's certificate. It takes the place of all other
+        checks of the certificate.
+    insecure_no_verify
+        On a client: take any certificate. Whoever sits between can then read and change all.
+
+    Raises
+    ------
+    ValueError
+        They do not go together.
+    """
+
+    cert: str | os.PathLike[str] | None = None
+    key: str | os.PathLike[str] | None = None
+    ca: str | os.PathLike[str] | None = None
+    fingerprint: str | None = None
+    insecure_no_verify: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("cert", "key", "ca"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str | os.PathLike):
+                raise TypeError(f"TLS.{name} is the path of a file, not {type(value).__name__}")
+        _require(self.cert is not None or self.key is None, "TLS.key needs TLS.cert as well")
+        if self.fingerprint is not None:
+            if not isinstance(self.fingerprint, str):
+                raise TypeError("TLS.fingerprint is a text: sha256:...")
+            object.__setattr__(self, "fingerprint", read_fingerprint(self.fingerprint))
+        _require(
+            isinstance(self.insecure_no_verify, bool), "TLS.insecure_no_verify is True or False"
+        )
+        _require(
+            not (self.insecure_no_verify and (self.fingerprint or self.ca)),
+            "TLS.insecure_no_verify checks nothing: leave out fingerprint and ca, or verify",
+        )
 
 
 CODE_ACCESS = Access(

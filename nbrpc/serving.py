@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nbrpc.session.connection import Connection
 from nbrpc.session.dispatch import Queue
 from nbrpc.session.reading_thread import ReadingThread
+
+if TYPE_CHECKING:
+    from nbrpc.session.session import Session
 
 __all__ = ["BgServingThread"]
 
@@ -41,24 +44,41 @@ class BgServingThread:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback is a function, not {type(callback).__name__}")
         self._conn = conn
-        self._thread: ReadingThread | None = ReadingThread(conn.session)
-        conn.set_dispatcher(self._thread)
+        self._thread: ReadingThread | None = None
+        self._callback = callback
+        self._serve(conn.session)
+        conn.renewals.append(self._serve)
+        if conn.revival is not None:
+            conn.revival.observers.append(self._look)
+
+    def _serve(self, session: Session) -> None:
+        """Serve a session of the connection, the first or one with which it has come back."""
+        if self._thread is not None:
+            self._thread.end()
+        self._thread = ReadingThread(session)
+        self._conn.set_dispatcher(self._thread)
         self._thread.start()
-        if callback is not None:
-            before = conn.session.on_end
+        before = session.on_end
 
-            def ended(session: Any) -> None:
-                if before is not None:
-                    before(session)
-                callback()
+        def ended(lost: Session) -> None:
+            if before is not None:
+                before(lost)
+            self._look()
 
-            conn.session.on_end = ended
+        session.on_end = ended
+
+    def _look(self) -> None:
+        """Tell the end of the connection, once."""
+        if self._conn.closed and self._callback is not None:
+            callback, self._callback = self._callback, None
+            callback()
 
     def stop(self) -> None:
         """End the thread, when it has done what is queued; from now on the user serves again."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        self._conn.renewals.remove(self._serve)
         if self._conn.session.dispatcher is thread:
             self._conn.set_dispatcher(Queue())
         thread.stop()

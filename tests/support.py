@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-URL = re.compile(r"\b(?:nbrpc|unix)://\S+")
+URL = re.compile(r"\b(?:nbrpcs?|unix)://\S+")
 
 
 def eventually(condition: Callable[[], T], timeout: float = 5.0, message: str = "") -> T:

@@ -3,6 +3,8 @@
 Blocks of one page run in order. ``python`` is a program in one namespace (one that begins with a
 file name is written as that file), ``pycon`` is compared as doctest does, ``python notebook`` is a
 cell of one real kernel, and ``console`` starts servers and compares what other commands print.
+Programs run in processes of their own: one of which a page shows what it prints is waited for, any
+other is a server.
 """
 
 from __future__ import annotations
@@ -15,15 +17,19 @@ import importlib
 import io
 import os
 import re
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 import nbrpc
 from nbrpc import connection_file
+from nbrpc.compat.left_out import LEFT_OUT
+from nbrpc.compat.table import MODULES
 from tests.support import Served, eventually, start_server
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +44,7 @@ FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | r
 FILE = re.compile(r"# (\w+\.py)\n")
 PORT = re.compile(r"nbrpc://127\.0\.0\.1:(\d+)")
 PRINTED = re.compile(r"^\s*print\(.*\)\s+# ([^:\n]+)", re.MULTILINE)
+BIN = Path(sys.executable).parent
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 
 
@@ -133,16 +140,23 @@ class Reader:
             server = start_server(
                 self.output / f"{block.line}.txt", *words[2:], "--port", "0", folder=self.folder
             )
-            self.servers.append(server)
-            named, actual = PORT.search(shown), PORT.search(server.url)
-            assert named, f"{block.name} does not show the URL that is printed"
-            self.ports[named[1]] = actual[1]
-            self.check(block, shown, server.printed)
-        elif words[0] == "python":
+            self.started(block, server, shown)
+        elif words[0] == "nbrpc-classic":
+            server = self.start("-m", "nbrpc.compat.commands", *words[1:], "--port", "0")
+            server.wait_url()
+            self.started(block, server, shown)
+        elif words[0] == "rpyc_classic":
+            self.start_of_rpyc(words[words.index("--port") + 1], str(BIN / words[0]), *words[1:])
+        elif words[0] == "python" and not shown.strip():
             self.start_program(words[1])
         else:
+            program = ["-m", *words]
+            if words[0] == "python":
+                program = words[1:]
+                path = self.folder / words[1]  # its servers were started after it was written
+                path.write_text(self.adapted(path.read_text(encoding="utf-8")), encoding="utf-8")
             done = subprocess.run(
-                [sys.executable, "-m", *words],
+                [sys.executable, *program],
                 cwd=self.folder,
                 capture_output=True,
                 text=True,
@@ -151,21 +165,64 @@ class Reader:
             )
             self.check(block, shown, done.stdout)
 
+    def started(self, block: Block, server: Served, shown: str) -> None:
+        """Note where a server is, and compare what it printed with what the page shows."""
+        if server not in self.servers:
+            self.servers.append(server)
+        named, actual = PORT.search(shown), PORT.search(server.url)
+        assert named, f"{block.name} does not show the URL that is printed"
+        self.ports[named[1]] = actual[1]
+        self.check(block, shown, server.printed)
+
+    def start(self, *arguments: str) -> Served:
+        """Start a Python that serves."""
+        output = self.output / f"{len(self.servers)}.txt"
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        self.servers.append(Served(process, output))
+        return self.servers[-1]
+
     def start_program(self, file: str) -> None:
-        """Run a program that serves on a port of its own choice."""
+        """Run a program that serves, on another port than it names."""
         path = self.folder / file
         source = path.read_text(encoding="utf-8")
         (named,) = re.findall(r"port=(\d+)", source)
+        if re.search(r"^import nbrpc$", source, re.MULTILINE) is None:
+            self.start_of_rpyc(named, file)
+            return
         path.write_text(source.replace(f"port={named}", "port=0"), encoding="utf-8")
-        process = subprocess.Popen([sys.executable, file], cwd=self.folder)
-        self.servers.append(Served(process, self.output))
+        served = self.start(file)
 
         def found() -> connection_file.ServerInfo | None:
             return next(
-                (info for info in connection_file.running() if info.pid == process.pid), None
+                (info for info in connection_file.running() if info.pid == served.pid), None
             )
 
         self.ports[named] = str(eventually(found, 20.0, f"{file} serves").port)
+
+    def start_of_rpyc(self, named: str, *command: str) -> None:
+        """Start a server of RPyC, which does not tell its port: on one that is free."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        program = self.folder / command[0]
+        if program.parent == self.folder:
+            source = program.read_text(encoding="utf-8")
+            program.write_text(source.replace(f"port={named}", f"port={port}"), encoding="utf-8")
+        served = self.start(*(str(port) if word == named else word for word in command))
+
+        def listens() -> bool:
+            assert served.process.poll() is None, served.printed
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        eventually(listens, 20.0, f"{command[0]} serves")
+        self.ports[named] = str(port)
 
     def check(self, block: Block, shown: str, printed: str) -> None:
         """Compare what a command printed with what the page shows, but for ports."""
@@ -245,6 +302,27 @@ def test_links_and_names_lead_somewhere(page):
             or (ROOT / "nbrpc" / name).exists()
             or (ROOT / f"nbrpc/{name}.py").exists()
         ), f"{page.name} names nbrpc.{name}"
+
+
+ROW = re.compile(r"^\| (`rpyc.+?) \| (.+?) \|$", re.MULTILINE)
+
+
+def test_the_guide_names_all_that_is_left_out():
+    """The guide's table has each name of RPyC that is left out with its sentence, and no other."""
+    guide = (ROOT / "docs/rpyc.md").read_text(encoding="utf-8")
+    section = guide.partition("\n## What is left out\n")[2].partition("\n## ")[0]
+    shown: dict[str, str] = {}
+    for names, sentence in ROW.findall(section):
+        for group in names.split("; "):
+            module, *patterns = re.findall(r"`([^`]+)`", group)
+            for pattern in patterns:
+                paths = [path for path in LEFT_OUT if fnmatchcase(path, f"{module}.{pattern}")]
+                assert paths, f"the guide leaves out {module}.{pattern}, and nbrpc does not"
+                shown |= dict.fromkeys(paths, sentence)
+                there = [name for name in MODULES.get(module, ()) if fnmatchcase(name, pattern)]
+                refused = [name for name in there if f"{module}.{name}" in LEFT_OUT]
+                assert there == refused, f"the guide leaves out {module}.{pattern}"
+    assert shown == LEFT_OUT
 
 
 def test_the_tour_names_every_file():

@@ -95,6 +95,7 @@ CLASSES = [
     "OneShotServer",
     "Server",
     "Service",
+    "TLS",
     "ThreadPoolServer",
     "ThreadedServer",
     "Timing",
@@ -227,7 +228,7 @@ def test_statistics_have_the_documented_figures():
 
 def test_tuning_objects_are_frozen():
     """Limits, Timing and Access cannot be changed once they are made."""
-    for made in (nbrpc.Limits(), nbrpc.Timing(), nbrpc.Access()):
+    for made in (nbrpc.Limits(), nbrpc.Timing(), nbrpc.Access(), nbrpc.TLS()):
         field = next(iter(type(made).__dataclass_fields__))
         with pytest.raises(AttributeError):
             setattr(made, field, getattr(made, field))

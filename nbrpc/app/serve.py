@@ -18,9 +18,10 @@ from traitlets import Bool, Int, Unicode
 from nbrpc.app.command import WRONG_USAGE, Command, Mistake, read_token, say
 from nbrpc.app.load import make_service
 from nbrpc.errors import NbrpcError
+from nbrpc.options import TLS
 from nbrpc.server.server import Server
 from nbrpc.service import ClassicService
-from nbrpc.transports.address import DEFAULT_PORT, parse
+from nbrpc.transports.address import DEFAULT_PORT
 
 __all__ = ["ServeApp"]
 
@@ -74,6 +75,18 @@ nbrpc serve --classic --unix /run/user/1000/python"""
     insecure = Bool(
         False, help="Listen beyond this machine although the traffic is not encrypted."
     ).tag(config=True)
+    tls_cert = Unicode(help="Encrypt: a file with the server's certificate, as PEM.").tag(
+        config=True
+    )
+    tls_key = Unicode(help="The file with its key, if that is another one.").tag(config=True)
+    tls_ca = Unicode(
+        help="Let in only clients with a certificate that one in this file vouches for."
+    ).tag(config=True)
+    tls_self_signed = Bool(
+        False,
+        help="Encrypt with a certificate made for this run; the URL holds its fingerprint, by "
+        "which clients know the server.",
+    ).tag(config=True)
 
     flags = {  # noqa: RUF012 - as in traitlets
         **Command.flags,
@@ -82,6 +95,10 @@ nbrpc serve --classic --unix /run/user/1000/python"""
         "per-connection": ({"ServeApp": {"per_connection": True}}, "One object per connection."),
         "rpyc": ({"ServeApp": {"rpyc": True}}, "Let clients of RPyC in, without a token."),
         "insecure": ({"ServeApp": {"insecure": True}}, "Listen beyond this machine, unencrypted."),
+        "tls-self-signed": (
+            {"ServeApp": {"tls_self_signed": True}},
+            "Encrypt, with a certificate made for this run.",
+        ),
     }
     aliases = {  # noqa: RUF012 - as in traitlets
         **Command.aliases,
@@ -91,20 +108,19 @@ nbrpc serve --classic --unix /run/user/1000/python"""
         "port": "ServeApp.port",
         "unix": "ServeApp.unix_path",
         "token-file": "ServeApp.token_file",
+        "tls-cert": "ServeApp.tls_cert",
+        "tls-key": "ServeApp.tls_key",
+        "tls-ca": "ServeApp.tls_ca",
     }
 
     def initialize(self, argv: list[str] | None = None) -> None:
-        """Read the command line; refuse options that are planned but not there yet.
+        """Read the command line.
 
         Raises
         ------
         Mistake
-            It cannot be understood, or asks for what is not there.
+            It cannot be understood.
         """
-        for argument in argv or ():
-            option = argument.partition("=")[0]
-            if option.startswith("--tls-"):
-                raise Mistake(f"{option} is not available yet in this version", WRONG_USAGE)
         super().initialize(argv)
         if self.extra_args:
             self.target = self.extra_args[0]
@@ -116,6 +132,11 @@ nbrpc serve --classic --unix /run/user/1000/python"""
             )
         if self.unix_path and self.port is not None:
             raise Mistake("give either --unix or --port, not both", WRONG_USAGE)
+        if self.tls_self_signed and (self.tls_cert or self.tls_key):
+            raise Mistake("give either --tls-self-signed or --tls-cert, not both", WRONG_USAGE)
+        if (self.tls_key or self.tls_ca) and not (self.tls_cert or self.tls_self_signed):
+            option = "--tls-key" if self.tls_key else "--tls-ca"
+            raise Mistake(f"{option} needs --tls-cert or --tls-self-signed", WRONG_USAGE)
 
     def start(self) -> None:
         """Serve until Ctrl-C or SIGTERM.
@@ -151,6 +172,7 @@ def _open(app: ServeApp, service: object, token: str | None) -> Server:
         "per_connection": app.per_connection,
         "insecure": app.insecure,
         "rpyc": app.rpyc,
+        "tls": _tls(app),
     }
     asked = app.port is not None
     first = app.port if app.port is not None else CLASSIC_PORT if app.classic else DEFAULT_PORT
@@ -170,8 +192,30 @@ def _open(app: ServeApp, service: object, token: str | None) -> Server:
             raise Mistake(str(exc)) from exc
 
 
+def _tls(app: ServeApp) -> Any:
+    """Give what the server encrypts with; None for nothing.
+
+    Raises
+    ------
+    Mistake
+        A file cannot be used.
+    """
+    try:
+        if app.tls_self_signed:
+            from nbrpc.app.certificate import self_signed_context
+
+            return self_signed_context(app.host, app.tls_ca or None)
+        if app.tls_cert:
+            from nbrpc.transports.certificates import server_context
+
+            return server_context(TLS(app.tls_cert, app.tls_key or None, app.tls_ca or None))
+    except (OSError, ValueError) as exc:
+        raise Mistake(str(exc)) from exc
+    return None
+
+
 def _announce(server: Server) -> None:
-    address = parse(server.url)
+    address = server.address
     if address.host in ("0.0.0.0", "::"):  # noqa: S104 - it is everywhere, and no address
         address = replace(address, host=socket.gethostname())
     if address.path is None:  # the mode of a Unix socket is what lets its user in

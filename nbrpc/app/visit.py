@@ -50,7 +50,7 @@ class Visit(Command):
         if self.token_file:
             address = address.with_token(read_token(self.token_file))
         try:
-            with connect(address.url, token=address.token, timeout=self.timeout) as connection:
+            with connect(address.url_with_token, timeout=self.timeout) as connection:
                 self.visit(connection, address)
         except (NbrpcError, OSError) as exc:
             raise Mistake(str(exc)) from exc
@@ -109,6 +109,8 @@ class InspectApp(Visit):
         if not members:
             say("  nothing is exposed")
         width = max((len(kind) for _, kind, _, _ in members), default=0)
+        if connection.session.nests:
+            say("  (RPyC tells no signatures)")
         for name, kind, signature, doc in members:
             say(printable(f"  {kind:<{width}}  {name}{signature or ''}"))
             told = "" if kind == "data" else doc or ""  # data has only what its class says

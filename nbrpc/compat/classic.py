@@ -15,9 +15,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from nbrpc.classic import console, files, teleportation
-from nbrpc.compat import factory
+from nbrpc.compat import factory, secure
 from nbrpc.compat.connection import RpycConnection
-from nbrpc.compat.left_out import refuse
 from nbrpc.compat.service import ModuleNamespace, Slave, SlaveService
 from nbrpc.session import calling
 from nbrpc.session.connection import Connection
@@ -131,18 +130,31 @@ def connect_multiprocess(args: Mapping[str, Any] = {}) -> RpycConnection:
 
 
 def ssl_connect(
-    host: str,  # noqa: ARG001 - RPyC's signature
-    port: int = DEFAULT_SERVER_SSL_PORT,  # noqa: ARG001
-    keyfile: Any = None,  # noqa: ARG001
-    certfile: Any = None,  # noqa: ARG001
-    ca_certs: Any = None,  # noqa: ARG001 - RPyC's signature
-    cert_reqs: Any = None,  # noqa: ARG001
-    ssl_version: Any = None,  # noqa: ARG001
-    ciphers: Any = None,  # noqa: ARG001
-    ipv6: bool = False,  # noqa: ARG001, FBT001, FBT002 - RPyC's signature
+    host: str,
+    port: int = DEFAULT_SERVER_SSL_PORT,
+    keyfile: Any = None,
+    certfile: Any = None,
+    ca_certs: Any = None,
+    cert_reqs: Any = None,
+    ssl_version: Any = None,
+    ciphers: Any = None,
+    ipv6: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
+    insecure_no_verify: bool = False,  # noqa: FBT001, FBT002 - beside RPyC's
 ) -> RpycConnection:
-    """Refuse: TLS is not available in this release."""
-    raise refuse("rpyc.classic.ssl_connect")
+    """Connect over TLS; parameters and errors are those of ``rpyc.ssl_connect``."""
+    return secure.ssl_connect(
+        host,
+        port,
+        keyfile,
+        certfile,
+        ca_certs,
+        cert_reqs,
+        ssl_version,
+        ciphers,
+        SlaveService,
+        ipv6=ipv6,
+        insecure_no_verify=insecure_no_verify,
+    )
 
 
 def ssh_connect(remote_machine: Any, remote_port: int) -> RpycConnection:

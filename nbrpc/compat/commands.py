@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from nbrpc.compat.left_out import LEFT_OUT
 from nbrpc.compat.library import setup_logger
+from nbrpc.options import TLS
 
 __all__ = ["main_classic", "main_registry", "run_classic", "run_registry"]
 
@@ -42,8 +42,12 @@ def _classic_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--logfile", help="log to this file instead of stderr")
     parser.add_argument("-q", "--quiet", action="store_true", help="log errors only")
-    for name in ("keyfile", "certfile", "cafile"):
-        parser.add_argument(f"--ssl-{name}", help="not available in this release")
+    for name, meaning in (
+        ("keyfile", "the server's private key"),
+        ("certfile", "its certificate"),
+        ("cafile", "the certificates that vouch for clients, which must then show theirs"),
+    ):
+        parser.add_argument(f"--ssl-{name}", help=f"TLS: a file with {meaning}, as PEM")
     parser.add_argument(
         "--register", action="store_true", help="tell a registry where the server is"
     )
@@ -59,8 +63,8 @@ def run_classic(argv: Sequence[str] | None = None) -> int:
     """Run ``nbrpc-classic``, and give its exit code."""
     parser = _classic_parser()
     options = parser.parse_args(argv)
-    if options.ssl_keyfile or options.ssl_certfile or options.ssl_cafile:
-        parser.error(LEFT_OUT["rpyc.ssl_connect"])
+    if (options.ssl_keyfile or options.ssl_cafile) and not options.ssl_certfile:
+        parser.error("TLS needs --ssl-certfile, and --ssl-keyfile if the key is not in that file")
     if options.register and options.registry_type == "TCP" and not options.registry_host:
         parser.error("--registry-type TCP needs --registry-host")
     setup_logger(options.quiet, options.logfile)
@@ -97,6 +101,7 @@ def _serve(options: argparse.Namespace) -> None:
         registrar=_registrar(options),
         insecure=options.insecure,
         rpyc=options.rpyc,
+        tls=_tls(options),
     )
     with server:
         if options.mode == "oneshot":  # what starts it reads where it is
@@ -104,6 +109,12 @@ def _serve(options: argparse.Namespace) -> None:
         else:
             _say(server.url_with_token)
         server.start()
+
+
+def _tls(options: argparse.Namespace) -> TLS | None:
+    if not options.ssl_certfile:
+        return None
+    return TLS(options.ssl_certfile, options.ssl_keyfile, options.ssl_cafile)
 
 
 def _registrar(options: argparse.Namespace) -> Any:

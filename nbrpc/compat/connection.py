@@ -19,7 +19,7 @@ from nbrpc.session.dispatch import Workers
 from nbrpc.session.opening import policy_for
 from nbrpc.session.result import AsyncResult
 from nbrpc.session.session import Session
-from nbrpc.transports.sockets import raw_socket
+from nbrpc.transports.sockets import socket_below
 
 __all__ = ["Configuration", "RpycConnection", "full_config", "known_config", "when_ended"]
 
@@ -98,9 +98,10 @@ class RpycConnection(Connection):
         self._configured(set(CUSTOM))
         if self._config["connid"] is None:
             self._config["connid"] = url
-        with contextlib.suppress(OSError, TypeError):  # the peer is gone, or it is no socket
-            sock = raw_socket(session.transport)
-            self._config["endpoints"] = sock.getsockname(), sock.getpeername()
+        sock = socket_below(session.transport)
+        if sock is not None:
+            with contextlib.suppress(OSError):  # the peer is gone
+                self._config["endpoints"] = sock.getsockname(), sock.getpeername()
 
     @property
     def credentials(self) -> object:
@@ -233,7 +234,7 @@ class RpycConnection(Connection):
 
     @property
     def _remote_root(self) -> Any:
-        return self._root
+        return self.known_root
 
     @property
     def _last_traceback(self) -> Any:
@@ -277,4 +278,4 @@ class StreamView(ChannelView):
     @property
     def sock(self) -> Any:
         """The socket of the connection; only to look at, since the session reads and writes it."""
-        return raw_socket(self._connection.session.transport)
+        return socket_below(self._connection.session.transport)

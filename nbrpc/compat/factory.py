@@ -44,10 +44,10 @@ __all__ = [
     "connect_stream",
     "connect_subproc",
     "connect_thread",
+    "connect_to",
     "discover",
     "list_services",
     "ssh_connect",
-    "ssl_connect",
     "unix_connect",
 ]
 
@@ -86,22 +86,28 @@ def connect(
     AuthenticationFailed
         The server asks for a token, and no connection file of this user has it.
     """
-    return _connect_to(Address.tcp(host, int(port)), service, config)
+    return connect_to(Address.tcp(host, int(port)), service, config)
 
 
 def unix_connect(
     path: str, service: Any = VoidService, config: Config = NO_CONFIG
 ) -> RpycConnection:
     """Connect to a server on a Unix socket."""
-    return _connect_to(Address.unix(os.path.abspath(path)), service, config)  # noqa: PTH100
+    return connect_to(Address.unix(os.path.abspath(path)), service, config)  # noqa: PTH100
 
 
-def _connect_to(
-    address: Address, service: Any, config: Config, *, token: str | None = None
+def connect_to(
+    address: Address,
+    service: Any,
+    config: Config,
+    *,
+    token: str | None = None,
+    tls: object = None,
 ) -> RpycConnection:
+    """Connect to a server whose address is known; the errors are those of `connect`."""
     terms = _terms(address.url, service, config)
     try:
-        connection: Any = open_address(address.with_token(token), terms)
+        connection: Any = open_address(address.with_token(token), terms, tls)
     except ConnectFailed as error:
         raise _also_as_the_system_has_it(error) from error.__cause__
     return connection  # type: ignore[no-any-return]
@@ -327,7 +333,7 @@ def connect_thread(
 
     server = OneShotServer(remote_service, hostname="127.0.0.1", protocol_config=remote_config)
     try:
-        connection = _connect_to(server.address, service, config, token=server.token)
+        connection = connect_to(server.address, service, config, token=server.token)
     except BaseException:
         server.close()
         raise
@@ -366,28 +372,9 @@ def connect_multiprocess(
         except EOFError:
             process.join()
             raise ConnectionError("the server process ended before it listened") from None
-    connection = _connect_to(Address.tcp("127.0.0.1", port), service, config, token=token)
+    connection = connect_to(Address.tcp("127.0.0.1", port), service, config, token=token)
     connection.proc = process
     return connection
-
-
-def ssl_connect(
-    host: str,  # noqa: ARG001 - RPyC's signature
-    port: int,  # noqa: ARG001
-    keyfile: Any = None,  # noqa: ARG001
-    certfile: Any = None,  # noqa: ARG001
-    ca_certs: Any = None,  # noqa: ARG001 - RPyC's signature
-    cert_reqs: Any = None,  # noqa: ARG001
-    ssl_version: Any = None,  # noqa: ARG001
-    ciphers: Any = None,  # noqa: ARG001
-    service: Any = VoidService,  # noqa: ARG001 - RPyC's signature
-    config: Config = NO_CONFIG,  # noqa: ARG001
-    ipv6: bool = False,  # noqa: ARG001, FBT001, FBT002 - RPyC's signature
-    keepalive: Any = False,  # noqa: ARG001, FBT002
-    verify_mode: Any = None,  # noqa: ARG001 - RPyC's signature
-) -> RpycConnection:
-    """Refuse: TLS is not available in this release."""
-    raise refuse("rpyc.ssl_connect")
 
 
 def ssh_connect(

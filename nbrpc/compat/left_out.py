@@ -10,10 +10,7 @@ from typing import Any, Final
 
 __all__ = ["LEFT_OUT", "refuse", "refused"]
 
-TLS = (
-    "TLS is not available in this release of nbrpc: listen on 127.0.0.1 and connect through an ssh "
-    "tunnel (ssh -L 18861:127.0.0.1:18861 host)"
-)
+TLS_STREAM = "a stream has no TLS of its own: use rpyc.ssl_connect, which gives a connection"
 DEPLOYING = (
     "nbrpc copies no packages to other machines: install nbrpc there, start a server with "
     "`nbrpc serve`, and connect through an ssh tunnel"
@@ -38,10 +35,7 @@ def _each(path: str, names: str, sentence: str) -> dict[str, str]:
 
 
 LEFT_OUT: Final[dict[str, str]] = {
-    "rpyc.ssl_connect": TLS,
-    "rpyc.classic.ssl_connect": TLS,
-    "rpyc.utils.authenticators.SSLAuthenticator": TLS,
-    "rpyc.cli.rpyc_classic.SSLAuthenticator": TLS,
+    "rpyc.SocketStream.ssl_connect": TLS_STREAM,
     "rpyc.ssh_connect": (
         "nbrpc opens no ssh connections itself in this release: give a machine with a tunnel "
         "method (plumbum's SshMachine), or open ssh -L yourself and connect to 127.0.0.1"

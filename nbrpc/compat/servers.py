@@ -21,7 +21,7 @@ from nbrpc.server import compat
 from nbrpc.server.server import Server as NativeServer
 from nbrpc.session.code import namespace_of
 from nbrpc.session.dispatch import InTurn
-from nbrpc.transports.sockets import raw_socket
+from nbrpc.transports.sockets import socket_below
 
 __all__ = [
     "ForkingServer",
@@ -112,7 +112,7 @@ class Server(compat.ThreadedServer):
     def clients(self) -> set[Any]:
         """The sockets of the clients that are connected; only to look at."""
         return {
-            raw_socket(connection.session.transport)
+            socket_below(connection.session.transport)
             for connection in list(self.connections)
             if not connection.closed
         }

@@ -165,10 +165,10 @@ class SocketStream(Stream):
         ssl_kwargs: Any,  # noqa: ARG003
         **kwargs: Any,  # noqa: ARG003
     ) -> SocketStream:
-        """Refuse: there is no TLS yet."""
+        """Refuse: TLS belongs to connections."""
         from nbrpc.compat.left_out import refuse
 
-        raise refuse("rpyc.ssl_connect")
+        raise refuse("rpyc.SocketStream.ssl_connect")
 
     @property
     def closed(self) -> bool:

@@ -30,8 +30,8 @@ def _of(home: str, names: str) -> Names:
 FACTORIES = _of(
     "compat.factory",
     "connect connect_by_service connect_channel connect_pipes connect_stdpipes connect_stream "
-    "connect_subproc connect_thread discover list_services ssh_connect ssl_connect",
-)
+    "connect_subproc connect_thread discover list_services ssh_connect",
+) | _of("compat.secure", "ssl_connect")
 HELPERS = _of("compat.helpers", "BgServingThread async=async_ async_ buffiter restricted timed")
 DECORATORS = _of("compat.service", "exposed service")
 STREAMS = _of("compat.streams", "PipeStream SocketStream TunneledSocketStream")
@@ -48,6 +48,7 @@ REQUESTS = _of("compat.requests", "asyncreq syncreq")
 SERVICES = _of("compat.service", "ClassicService MasterService Service SlaveService VoidService")
 SERVERS = _of("compat.servers", "ForkingServer OneShotServer ThreadPoolServer ThreadedServer")
 AUTHENTICATION = _of("server.auth", "AuthenticationError")
+TLS_AUTHENTICATION = _of("server.auth", "SSLAuthenticator")
 REGISTRY_CLIENTS = _of(
     "compat.discovery", "RegistryClient TCPRegistryClient UDPRegistryClient REGISTRY_PORT"
 )
@@ -142,7 +143,11 @@ MODULES: Final[dict[str, Names]] = {
     },
     "rpyc.core.vinegar": GENERIC,
     "rpyc.utils": {**DECORATORS, **DEFAULTS},
-    "rpyc.utils.authenticators": {**AUTHENTICATION, **_of("compat.library", "safe_import")},
+    "rpyc.utils.authenticators": {
+        **AUTHENTICATION,
+        **TLS_AUTHENTICATION,
+        **_of("compat.library", "safe_import"),
+    },
     "rpyc.utils.classic": CLASSIC,
     "rpyc.utils.factory": {
         **FACTORIES,
@@ -217,6 +222,7 @@ MODULES: Final[dict[str, Names]] = {
     },
     "rpyc.cli": {},
     "rpyc.cli.rpyc_classic": {
+        **TLS_AUTHENTICATION,
         **PORTS,
         **SERVERS,
         **_of("compat.commands", "main=main_classic"),

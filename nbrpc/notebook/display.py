@@ -15,10 +15,12 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from nbrpc.errors import ConnectionLost, NbrpcError
-from nbrpc.objects.proxy import target_of
+from nbrpc.objects.proxy import Proxy, target_of
+from nbrpc.objects.specials import MIMICKED
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Operation
 from nbrpc.widgets.connection_card import connection_bundle, latency
@@ -27,7 +29,14 @@ from nbrpc.widgets.result_record import has_ended
 from nbrpc.widgets.result_view import ResultView, result_bundle
 from nbrpc.widgets.sanitize import admitted, is_trusted
 
-__all__ = ["ResultDisplays", "connection_bundle", "latency", "proxy_bundle", "show_card"]
+__all__ = [
+    "ResultDisplays",
+    "connection_bundle",
+    "format_proxies",
+    "latency",
+    "proxy_bundle",
+    "show_card",
+]
 
 MOST_ENDED = 100
 """Widgets of results that have ended and are still kept, for pages that cannot replace a display
@@ -192,6 +201,54 @@ def show_card(shell: Any, connection: Any, name: str) -> None:
     session.on_end = ended
     if session.closed:  # meanwhile
         pace.ask()
+
+
+def format_proxies(formatter: Any) -> Callable[[], None]:
+    """Have IPython's formatter show proxies in one request each; give what takes that back.
+
+    A proxy of a remote list says that its class is list, and IPython would print it as one, item by
+    item: alone, and in a local container.
+    """
+    original = formatter.format
+
+    def show(
+        obj: object, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        if not issubclass(type(obj), Proxy):
+            return original(obj, include=include, exclude=exclude)  # type: ignore[no-any-return] # of IPython
+        data = {
+            form: shown
+            for form, shown in proxy_bundle(obj).items()
+            if (not include or form in include) and not (exclude and form in exclude)
+        }
+        return data, {}
+
+    formatter.format = show
+    printer = formatter.formatters["text/plain"]
+    replaced: dict[type, Callable[..., None]] = {}
+    for kind in set(MIMICKED.values()):
+        try:
+            replaced[kind] = printer.lookup_by_type(kind)
+        except KeyError:
+            continue  # its repr is what is printed
+        printer.for_type(kind, _printer_of_proxies(replaced[kind]))
+
+    def undo() -> None:
+        vars(formatter).pop("format", None)
+        for kind, earlier in replaced.items():
+            printer.for_type(kind, earlier)
+
+    return undo
+
+
+def _printer_of_proxies(original: Callable[..., None]) -> Callable[..., None]:
+    def show(obj: object, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - IPython's signature
+        if issubclass(type(obj), Proxy):
+            printer.text(repr(obj))
+        else:
+            original(obj, printer, cycle)
+
+    return show
 
 
 def proxy_bundle(proxy: Any) -> dict[str, str]:

@@ -13,7 +13,12 @@ from IPython.core.error import UsageError
 from nbrpc.notebook import tracebacks
 from nbrpc.notebook.completion import Completion
 from nbrpc.notebook.connections import Connections, NoConnection
-from nbrpc.notebook.display import ResultDisplays, connection_bundle, proxy_bundle
+from nbrpc.notebook.display import (
+    ResultDisplays,
+    connection_bundle,
+    format_proxies,
+    proxy_bundle,
+)
 from nbrpc.notebook.handlers import Handlers, current_run
 from nbrpc.notebook.lines import parsed, with_help
 from nbrpc.notebook.magics import RpcMagics
@@ -44,6 +49,10 @@ def unload_ipython_extension(shell: Any) -> None:
     extension = _loaded.pop(shell, None)
     if extension is not None:
         extension.close()
+
+
+PATIENCE = 10.0
+"""Seconds for which a cell that calls a lost connection waits for it to come back."""
 
 
 class Extension:
@@ -131,7 +140,7 @@ class Extension:
 
     def _register_formatters(self) -> list[tuple[Any, type]]:
         from nbrpc.client import Connection
-        from nbrpc.objects.proxy import Member, Proxy
+        from nbrpc.objects.proxy import Member
         from nbrpc.session.result import AsyncResult
         from nbrpc.widgets.result_view import ResultView
 
@@ -139,7 +148,6 @@ class Extension:
         bundles, displays = formatter.mimebundle_formatter, formatter.ipython_display_formatter
         wanted: list[tuple[Any, type, Callable[[Any], Any]]] = [
             (bundles, Connection, connection_bundle),
-            (bundles, Proxy, proxy_bundle),
             (bundles, Member, proxy_bundle),
         ]
         if (
@@ -149,6 +157,7 @@ class Extension:
             wanted.append((displays, ResultView, self.displays.show_view))
         for where, kind, function in wanted:
             where.for_type(kind, function)
+        self._unformat = format_proxies(formatter)
         return [(where, kind) for where, kind, _ in wanted]
 
     def _connection_of(self, line: str) -> Any:
@@ -165,7 +174,10 @@ class Extension:
     def _open(self, target: str, token: str | None) -> Any:
         from nbrpc.client import connect
 
-        return connect(target, token=token)
+        connection = connect(target, token=token, reconnect=True)
+        assert connection.revival is not None
+        connection.revival.patience = PATIENCE
+        return connection
 
     def _make_dispatcher(self) -> Dispatcher:
         """Give every connection of this process the kernel's loop, or else a thread."""
@@ -185,6 +197,7 @@ class Extension:
         live.current_cell = subscriptions.current_run = subscriptions.error_shower = None
         dispatch.default = dispatch.Queue
         Exports.remembers_context = False
+        self._unformat()
         for formatter, kind in self._formatters:
             formatter.pop(kind, None)
         shell.events.unregister("pre_run_cell", self._before_cell)

@@ -29,6 +29,8 @@ MOST = 1_024
 FRESH = 60.0
 """Seconds for which the answer about one object holds: it may get other attributes."""
 
+UNTOLD = "(The peer speaks RPyC, which tells no signatures and no sources.)"
+
 PATIENCE = 2.0
 """Seconds that a key which was pressed may wait for the remote."""
 
@@ -86,6 +88,8 @@ class Knowledge:
     def suppose(self, proxy: Proxy) -> None:
         """Remember the members of an object that has just come, with its description."""
         session: Any = proxy._nbrpc_session_
+        if session.nests:
+            return  # RPyC describes methods alone
         table = self._known.setdefault(session, OrderedDict())
         members = dict(proxy._nbrpc_description_.members)
         self._remember(table, (proxy._nbrpc_oid_, ""), {"members": members, "supposed": True})
@@ -181,6 +185,8 @@ def describe_target(knowledge: Knowledge, obj: Any, name: str, *, source: bool) 
             found["call_def"] = shown
     if answer:
         found["docstring"] = text_of(answer, "doc") or "<no docstring>"
+        if session.nests:
+            found["docstring"] += f"\n\n{UNTOLD}"
     file, line = text_of(answer, "file"), answer.get("line")
     if file:
         at = f":{line}" if type(line) is int else ""

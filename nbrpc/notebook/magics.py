@@ -24,6 +24,7 @@ from nbrpc.notebook.lines import (
     plainly,
     show,
 )
+from nbrpc.objects.proxy import target_of
 from nbrpc.session.result import AsyncResult
 from nbrpc.widgets import live, page
 from nbrpc.widgets.sanitize import trust
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from nbrpc.notebook.extension import Extension
 
 __all__ = ["RpcMagics"]
+
+INSTEAD = "pass a function, which the service calls"
 
 NO_SESSIONS = (
     "sessions that outlive their connection are not there yet: connect without --session, and "
@@ -138,13 +141,15 @@ class RpcMagics(Magics):
                     f"{name} *" if name == self._connections.current else name,
                     str(connection.name),
                     str(connection.url),
-                    "closed" if connection.closed else "open",
+                    connection.protocol,
+                    connection.state,
                     latency(connection),
                     f"{figures.requests_sent:,}",
                     f"{figures.bytes_sent:,} / {figures.bytes_received:,}",
                 )
             )
-        heads = ("name", "server", "address", "state", "round trip", "calls", "bytes out / in")
+        first = ("name", "server", "address", "speaks", "state")
+        heads = (*first, "round trip", "calls", "bytes out / in")
         text = "\n".join("  ".join(row) for row in rows) or "no connections"
         html = page.table(heads, rows, name="nbrpc-connections") if rows else "no connections"
         show({"text/html": html, "text/plain": text})
@@ -174,6 +179,9 @@ class RpcMagics(Magics):
         if not line.strip():
             raise UsageError("%%rpc_on needs an event, such as %%rpc_on conn.root.alarm")
         event = evaluated(self._shell, line.strip())
+        target = target_of(event)
+        if target is not None and target[0].nests:
+            raise UsageError(f"{target[0].name} speaks RPyC, which has no events: {INSTEAD}")
         if not callable(getattr(event, "subscribe", None)):
             raise UsageError(f"{line.strip()} is not an event that can be subscribed to")
         self._extension.handlers.subscribe(line.strip(), event, cell)
@@ -187,6 +195,10 @@ class RpcMagics(Magics):
 
         parsed(self.rpc_events, line)
         display(SubscriptionTable(self._connections.name_of))
+        without = [name for name, connection in self._connections if connection.session.nests]
+        if without:
+            speak = "speaks" if len(without) == 1 else "speak"
+            print(f"{', '.join(without)} {speak} RPyC, which has no events: {INSTEAD}")  # noqa: T201
 
     def _result(self, expression: str) -> AsyncResult:
         result = evaluated(self._shell, expression)

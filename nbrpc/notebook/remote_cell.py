@@ -42,6 +42,8 @@ LOOK = 0.5
 
 STOPPED = "the remote cell was stopped"
 
+LEFT = "the remote cell was left, and runs on there: RPyC cannot stop it"
+
 
 class Player:
     """Plays the output of one result into the cell that runs.
@@ -168,8 +170,7 @@ async def wait_async(players: list[Player]) -> None:
                 pass
             changed.clear()
     except (asyncio.CancelledError, KeyboardInterrupt):
-        _cancel(players)
-        raise Interrupted(STOPPED) from None
+        raise _cancel(players) from None
     finally:
         for player in players:
             player.result.unobserve(wake)
@@ -194,8 +195,7 @@ def wait(players: list[Player]) -> None:
             except CallTimeout:
                 pass
     except KeyboardInterrupt:
-        _cancel(players)
-        raise Interrupted(STOPPED) from None
+        raise _cancel(players) from None
 
 
 def wait_ended(results: Iterable[Any], timeout: float | None) -> None:
@@ -297,7 +297,9 @@ def _play(players: list[Player]) -> bool:
     return ended
 
 
-def _cancel(players: list[Player]) -> None:
+def _cancel(players: list[Player]) -> Interrupted:
+    """Cancel all; give what says so."""
     for player in players:
         player.result.cancel()
         player.play()
+    return Interrupted(LEFT if any(p.result.session.nests for p in players) else STOPPED)

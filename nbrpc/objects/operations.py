@@ -74,6 +74,7 @@ def find_target(owner: Owner, request: Request) -> Any:
 def arguments(owner: Owner, request: Request) -> tuple[list[Any], dict[str, Any]]:
     """Unbox the arguments of a request."""
     unbox_all, args, kwargs = owner.boxing.unbox_all, request.args, request.kwargs
+    request.args, request.kwargs = [], None  # what stays there is given back with a failure
     if not kwargs:
         return unbox_all(args, request.buffers), {}
     # All at once, since the limits and the buffers are those of the message.

@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from types import MethodType
 from typing import Any, ClassVar, Protocol
 
-from nbrpc.errors import ConnectionLost, NbrpcError, NotSendable
+from nbrpc.errors import ConnectionLost, NbrpcError, NotSendable, StaleReference
 from nbrpc.objects.mimicry import ASKED_FOR_COPIES, copied_for
 from nbrpc.objects.text import printable
 from nbrpc.protocol.codec import Description
@@ -425,7 +425,7 @@ def ask_text(proxy: Proxy, op: Operation, path: str) -> str:
         return unread_text(proxy, path)
     try:
         text = proxy._nbrpc_session_.request(op, proxy._nbrpc_oid_, path)
-    except ConnectionLost:
+    except (ConnectionLost, StaleReference):
         return lost_text(proxy)
     return printable(str(text))
 

@@ -11,6 +11,10 @@ The proof in an Auth is HMAC-SHA256 under the token over the sender's role and a
 bytes of both Hellos. Both nonces are in there, so a proof cannot be replayed; the role is, so it
 cannot be reflected. Where no token is asked (a Unix socket, whose mode and peer user id are
 checked), the token is empty and the proof still binds the Hellos.
+
+Under TLS the hash also covers the SHA-256 of the server's certificate, as each side knows it of
+itself. So a proof that is relayed by whoever ends the client's TLS with another certificate is
+worth nothing to the server, even where the client was told to take any.
 """
 
 from __future__ import annotations
@@ -48,10 +52,16 @@ FEATURES: tuple[str, ...] = ("streams", "events", "progress", "chunks")
 NONCE_SIZE = 32
 
 
-def transcript(server_hello: bytes, client_hello: bytes) -> bytes:
-    """Give the hash that both proofs cover."""
+def transcript(server_hello: bytes, client_hello: bytes, channel: bytes = b"") -> bytes:
+    """Give the hash that both proofs cover.
+
+    Parameters
+    ----------
+    channel
+        SHA-256 of the server's certificate; empty without TLS.
+    """
     digest = hashlib.sha256(OPENING + GREETING)
-    for part in (server_hello, client_hello):
+    for part in (server_hello, client_hello, channel) if channel else (server_hello, client_hello):
         digest.update(len(part).to_bytes(4, "little") + part)
     return digest.digest()
 

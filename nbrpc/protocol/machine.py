@@ -52,6 +52,11 @@ class Foreign(RemoteProtocolError):
         """Whether it may be a frame of RPyC: one of more than 16 MB cannot come first."""
         return self.head[:1] == b"\0"
 
+    @property
+    def is_tls(self) -> bool:
+        """Whether it is how a server that expects TLS refuses what is none."""
+        return self.head[:2] == TLS_ALERT
+
 
 class Role(enum.Enum):
     """Which end opened the connection."""
@@ -105,6 +110,10 @@ DECODE_AUTH = decoder(messages.Auth)
 
 VERSION = handshake.PROTOCOL_VERSION
 
+TLS_HANDSHAKE = b"\x16"
+TLS_ALERT = b"\x15\x03"
+"""The first bytes of TLS: of a client that begins, and of a server that refuses."""
+
 WITH_BUFFERS = frozenset(
     {Kind.REQUEST, Kind.REPLY, Kind.FAILURE, Kind.EVENT, Kind.OUTPUT, Kind.ITEMS}
 )
@@ -131,6 +140,8 @@ class Protocol:
     about
         What to tell the peer of this side; each string is cut to 100 bytes, since all of it has to
         fit into the handshake.
+    channel
+        SHA-256 of the server's certificate, which the proofs cover; empty without TLS.
     """
 
     name = f"nbrpc/{VERSION}"
@@ -144,6 +155,7 @@ class Protocol:
         token: bytes | None = None,
         server_id: bytes = b"",
         about: Mapping[str, str] | None = None,
+        channel: bytes = b"",
     ) -> None:
         self.role = role
         self.state = State.OPENING
@@ -159,6 +171,7 @@ class Protocol:
         self.reader.restrict(limits.handshake)
         self._server_hello = b""
         self._covered = b""
+        self._channel = channel
         self._body_limit = limits.body
         auth = "none" if token is None else "token"
         self._hello = messages.Hello(
@@ -300,12 +313,16 @@ class Protocol:
             position = handshake.OPENING_VERSION_AT
             if head[:position] == handshake.OPENING[:position] and head[position] != VERSION:
                 return _other_version(head[position])
+            if head[:1] == TLS_HANDSHAKE:
+                return "the client speaks TLS, and this server does not"
             return "the client does not speak nbrpc"
         position = handshake.GREETING_VERSION_AT
         if head[:position] == handshake.GREETING[:position] and head[position] != VERSION:
             return _other_version(head[position])
         if head[:5] == b"HTTP/":
             return "the server speaks HTTP, not nbrpc; check the port"
+        if head[:2] == TLS_ALERT:
+            return "the server speaks TLS: use nbrpcs://, or tls="
         if head[:1] == b"\0":
             return "the server speaks RPyC, not nbrpc: serve with nbrpc there, or check the port"
         return "the server does not speak nbrpc; check the port"
@@ -336,7 +353,7 @@ class Protocol:
         self._body_limit = min(self.limits.body, max(1024, hello.limits.get("body", 0)))
         self.state = State.PROVING
         if self.role is Role.SERVER:
-            self._covered = handshake.transcript(self._server_hello, body)
+            self._covered = handshake.transcript(self._server_hello, body, self._channel)
             return
         assert self._choose_token is not None
         token = self._choose_token(hello.server_id, hello.auth)
@@ -347,7 +364,7 @@ class Protocol:
             )
         self._token = token
         own = encode(self._hello)
-        self._covered = handshake.transcript(body, own)
+        self._covered = handshake.transcript(body, own, self._channel)
         self._send(Kind.HELLO, own)
         self._prove()
 
@@ -363,17 +380,24 @@ class Protocol:
         auth = DECODE_AUTH(body)
         other = Role.SERVER if self.role is Role.CLIENT else Role.CLIENT
         if not handshake.is_proof(auth.proof, self._token or b"", other.value, self._covered):
-            raise AuthenticationFailed(
-                "the server does not hold the token"
-                if self.role is Role.CLIENT
-                else "the token is wrong: use the URL that the server printed, or no token for a "
-                "server of yours on this machine"
-            )
+            raise AuthenticationFailed(self._wrong_proof())
         if self.role is Role.SERVER:
             self._prove()
         self.reader.relax()
         self.state = State.READY
         return Ready(auth.about)
+
+    def _wrong_proof(self) -> str:
+        """Say what a proof that is none may mean."""
+        if self.role is Role.CLIENT:
+            return "the server does not hold the token"
+        what = "the token is wrong"
+        if self._channel:
+            what += ", or somebody between relays what is sent"
+        return (
+            f"{what}: use the URL that the server printed, or no token for a server of yours on "
+            "this machine"
+        )
 
 
 def _other_version(version: int) -> str:

@@ -8,12 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import AuthenticationFailed, ConnectionLost, NbrpcError
-from nbrpc.protocol.machine import Foreign, Protocol, Ready, Role
+from nbrpc.protocol.machine import TLS_HANDSHAKE, Foreign, Protocol, Ready, Role
 from nbrpc.protocol.messages import Kind
 from nbrpc.server.auth import AuthenticationError
 from nbrpc.session.reactor import READ, reactor
 from nbrpc.transports import sockets
-from nbrpc.transports.base import Transport
+from nbrpc.transports.base import WHOLE_READ, Transport
 
 if TYPE_CHECKING:
     import socket
@@ -103,7 +103,7 @@ class Authentication:
             sock.settimeout(server.timing.handshake)
             checked, credentials = server.authenticator(sock)
             if type(checked).__module__ == "ssl":
-                raise NotImplementedError("TLS sockets are not available in this release of nbrpc")
+                raise TypeError("an authenticator cannot bring TLS: give tls= to the server")
             self.transport = sockets.SocketTransport(checked, transport.name)
         except AuthenticationError as error:
             log.warning("%s: %s", transport.name, error)
@@ -133,11 +133,12 @@ class Handshake:
             token=server.token_bytes,
             server_id=server.server_id,
             about=server.about(),
+            channel=server.encryption.channel,
         )
         self.begun = time.monotonic()
         self._silent = server.rpyc
         """Whether the client may say nothing as long as it likes, as RPyC's do until they are used;
-        how many may is bounded."""
+        how many may is bounded. Not before its TLS handshake is over."""
         self._rpyc: Any = None
         self._descriptor = transport.fileno()
         self._ended = False
@@ -155,7 +156,7 @@ class Handshake:
         if self._ended:
             return
         try:
-            data = self.transport.receive(4096)
+            data = self.transport.receive(WHOLE_READ)
             if data is None:
                 return
             if not data:
@@ -166,7 +167,7 @@ class Handshake:
         except AuthenticationFailed as error:
             self._refuse(str(error))
         except NbrpcError as error:
-            log.debug("%s: %s", self.transport.name, error)
+            log.log(_level(error), "%s: %s", self.transport.name, error)
             self.end()
         else:
             if received and isinstance(received[0], Ready):
@@ -197,8 +198,11 @@ class Handshake:
         except Foreign as error:
             if not (self.server.rpyc and error.is_rpyc):
                 raise
+            from nbrpc.protocol.rpyc.cutting import FrameCutter
             from nbrpc.protocol.rpyc.machine import RpycProtocol
 
+            if self.server.encryption.context is not None:
+                self.transport.cut = FrameCutter().cut  # type: ignore[attr-defined] # TlsTransport
             self._rpyc = RpycProtocol(self.server.limits)
             self._rpyc.reader.restrict(self.server.limits.handshake)
             return list(self._rpyc.receive(error.head))
@@ -206,7 +210,8 @@ class Handshake:
     def on_tick(self, now: float) -> None:
         """Give up on a client that is too slow."""
         late = now - self.begun > self.server.timing.handshake
-        if late and not self._silent and not self._ended:
+        silent = self._silent and getattr(self.transport, "ready", True)
+        if late and not silent and not self._ended:
             self.end()
 
     def on_fork(self) -> None:
@@ -215,9 +220,10 @@ class Handshake:
         self.transport.abandon()
 
     def _flush(self) -> None:
-        if self.protocol.outgoing:
-            data = b"".join(self.protocol.outgoing)
-            self.protocol.outgoing.clear()
+        protocol = self.protocol if self._rpyc is None else self._rpyc
+        if protocol.outgoing:
+            data = b"".join(protocol.outgoing)
+            protocol.outgoing.clear()
             if self.transport.send([data]) != len(data):
                 raise ConnectionLost("the client does not read its handshake")
 
@@ -237,6 +243,17 @@ class Handshake:
         reactor().unregister(self._descriptor)
         self.transport.close()
         self.server.handshake_ended(self)
+
+
+def _level(error: NbrpcError) -> int:
+    """Give the level at which the end of a handshake is logged.
+
+    A client without TLS may be one that tries what a port speaks, as ours do on their own machine;
+    one that fails in TLS needs somebody to look after its certificates.
+    """
+    if isinstance(error, Foreign):
+        return logging.INFO if error.head.startswith(TLS_HANDSHAKE) else logging.DEBUG
+    return int(getattr(error, "level", logging.DEBUG))
 
 
 class _Refusal:

@@ -38,7 +38,7 @@ class ThreadedServer(Server):
     socket_path
         The path of a Unix socket, instead of hostname and port.
     ipv6, reuse_addr, registrar, auto_register, logger, listener_timeout
-        Accepted as in RPyC. A registrar is not available in this release.
+        Accepted as in RPyC. A registrar is there under RPyC's names only.
     """
 
     def __init__(
@@ -59,7 +59,10 @@ class ThreadedServer(Server):
         **options: Any,
     ) -> None:
         if registrar is not None or auto_register:
-            raise NotImplementedError("a registry is not available in this release of nbrpc")
+            raise NotImplementedError(
+                "registering with a registry is there under RPyC's names only: use "
+                "rpyc.utils.server after nbrpc.install_as_rpyc()"
+            )
         super().__init__(
             service,
             host=hostname or ("::1" if ipv6 else "127.0.0.1"),

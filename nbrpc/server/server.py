@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Self, SupportsIndex
+from typing import Any, NamedTuple, Self
 
 from nbrpc.connection_file import ServerInfo, remove, write
 from nbrpc.errors import NbrpcError
@@ -27,6 +27,8 @@ from nbrpc.server.accepting import (
     Handshake,
     Listener,
 )
+from nbrpc.server.auth import SSLAuthenticator
+from nbrpc.server.listening import Encryption, check_arguments, check_reach, has_exposed
 from nbrpc.server.main_thread import MainThread
 from nbrpc.service import Service
 from nbrpc.session.connection import Connection
@@ -35,7 +37,7 @@ from nbrpc.session.opening import policy_for
 from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
 from nbrpc.transports import sockets
-from nbrpc.transports.address import Address
+from nbrpc.transports.address import TLS_SCHEME, Address
 from nbrpc.transports.base import Transport
 from nbrpc.version import __version__, about_this_process
 
@@ -81,14 +83,18 @@ class Server:
     token
         The secret that lets clients in; made up unless given. A Unix socket has none unless given:
         its mode is 0600, and the peer's user id is checked.
+    tls
+        Encrypt: an `nbrpc.TLS` with a certificate, or an `ssl.SSLContext` that has one. With ``ca``
+        clients show certificates as well, and what theirs says is in ``connection.credentials``.
     allow_code
         Let clients run code. They can then do all that this process can.
     per_connection
         Make an instance of the service class for each connection, instead of one for all.
     insecure
-        Allow a host beyond loopback, where anybody on the way can listen in.
+        Allow a host beyond loopback without TLS, where anybody on the way can listen in.
     rpyc
-        Let clients of RPyC in as well, which show no token: on loopback and Unix sockets only.
+        Let clients of RPyC in as well, which show no token: on loopback and Unix sockets only, or
+        where they show certificates.
     config
         RPyC's configuration keys.
     authenticator
@@ -99,7 +105,7 @@ class Server:
     ------
     ValueError
         The host is beyond loopback, and neither TLS nor ``insecure=True`` was given, or clients of
-        RPyC are to be let in there; or the port is no port.
+        RPyC are to be let in there; or the port is no port; or a file of ``tls`` cannot be used.
     TypeError
         An argument is of the wrong kind.
     OSError
@@ -111,6 +117,8 @@ class Server:
         Where clients connect, without the token.
     token : str or None
         The token.
+    fingerprint : str or None
+        ``sha256:...`` of the certificate, by which clients may know the server; None without TLS.
     host, port, path
         Where it listens.
     """
@@ -130,6 +138,7 @@ class Server:
         path: str | os.PathLike[str] | None = None,
         name: str | None = None,
         token: str | None = None,
+        tls: Any = None,
         allow_code: bool = False,
         per_connection: bool = False,
         insecure: bool = False,
@@ -141,7 +150,7 @@ class Server:
         backlog: int = 512,
         dispatcher: Callable[[], Any] = Workers,
     ) -> None:
-        _check_arguments(service, host, port, path, token)
+        check_arguments(service, host, port, path, token)
         self.path = path = None if path is None else os.fspath(path)
         self.host = None if path else host
         access, self.timing = from_config(config, timing=timing)
@@ -149,18 +158,13 @@ class Server:
         self.service = service
         self.allow_code = allow_code or getattr(service, "allow_code", False) is True
         self.access = self._access(access)
+        self.encryption = Encryption.of(tls, path, authenticator)
+        self.fingerprint = self.encryption.fingerprint
+        if isinstance(authenticator, SSLAuthenticator):
+            authenticator = None
         self.authenticator = authenticator
-        if path is None and not insecure and not sockets.is_loopback(host):
-            raise ValueError(
-                f"{host} is reachable from other machines and the connection is not encrypted: "
-                "use 127.0.0.1 with an ssh tunnel, or say insecure=True (--insecure) if the "
-                "network is yours alone"
-            )
-        if path is None and rpyc and not sockets.is_loopback(host):
-            raise ValueError(
-                f"clients of RPyC show no token, so whoever reaches {host} would be let in: with "
-                "rpyc=True (--rpyc) use 127.0.0.1 with an ssh tunnel, or a Unix socket"
-            )
+        if path is None:
+            check_reach(host, self.encryption, insecure=insecure, rpyc=rpyc)
         self.rpyc = rpyc
         self._per_connection = per_connection and isinstance(service, type)
         self._shared: Any = None
@@ -184,6 +188,8 @@ class Server:
         )
         self.port: int | None = None if path is not None else listener.getsockname()[1]
         self.address = Address.unix(path) if path else Address.tcp(host, self.port or 0)
+        if self.fingerprint is not None:
+            self.address = replace(self.address, scheme=TLS_SCHEME, fingerprint=self.fingerprint)
         self.url = self.address.url
         self.name = name or self.url
         self._file = self._write_file()
@@ -194,7 +200,7 @@ class Server:
         if self.allow_code:
             return replace(CODE_ACCESS, include_local_traceback=access.include_local_traceback)
         cls = self.service if isinstance(self.service, type) else type(self.service)
-        if not issubclass(cls, Service) and not _has_exposed(cls, access.exposed_prefix):
+        if not issubclass(cls, Service) and not has_exposed(cls, access.exposed_prefix):
             return replace(access, allow_public_attrs=True)
         return access
 
@@ -214,7 +220,7 @@ class Server:
 
     @property
     def url_with_token(self) -> str:
-        """The URL with the token in it, for copying: a secret."""
+        """The URL with the token and the fingerprint in it, for copying: a secret."""
         return self.address.with_token(self.token).url_with_token
 
     def about(self) -> dict[str, str]:
@@ -236,6 +242,7 @@ class Server:
             path=self.path,
             allow_code=self.allow_code,
             version=__version__,
+            fingerprint=self.fingerprint or "",
         )
         try:
             return write(info)
@@ -336,7 +343,7 @@ class Server:
             self._shake_hands(authentication.transport, credentials)
 
     def _shake_hands(self, transport: Transport, credentials: object) -> None:
-        handshake = Handshake(self, transport, credentials)
+        handshake = Handshake(self, self.encryption.around(transport), credentials)
         with self._lock:
             self._handshakes[id(handshake)] = handshake
         handshake.start()
@@ -370,6 +377,8 @@ class Server:
         )
         connection = self.make_connection(session, about, transport.name)
         connection.credentials = handshake.credentials
+        if self.encryption.mutual:
+            connection.credentials = getattr(transport, "peer_described", None)
         session.owner = connection
         with self._lock:
             self._handshakes.pop(id(handshake), None)
@@ -457,34 +466,6 @@ class _Disconnected:
             self._service.on_disconnect(self._connection)
         except Exception:
             log.exception("on_disconnect failed")
-
-
-def _check_arguments(
-    service: object, host: object, port: object, path: object, token: object
-) -> None:
-    """Refuse what cannot be meant."""
-    if service is None or isinstance(service, (bool, int, float, complex, str, bytes)):
-        raise TypeError(
-            f"what is served is a Service class or an object with methods, not {service!r:.80}"
-        )
-    if not isinstance(port, SupportsIndex) or not 0 <= int(port) < 65536:
-        raise ValueError(f"a port is a number from 1 to 65535, or 0 for a free one, not {port!r}")
-    for name, text in (("host", host), ("token", token)):
-        if text is not None and not isinstance(text, str):
-            raise TypeError(f"{name} is a text, not {type(text).__name__}")
-    if path is not None and not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path is the path of a Unix socket, not {type(path).__name__}")
-
-
-def _has_exposed(cls: type, prefix: str) -> bool:
-    """Whether a plain class says itself what is exposed."""
-    from nbrpc.objects.exposure import is_exposed
-
-    return any(
-        (prefix and name.startswith(prefix)) or is_exposed(value)
-        for base in cls.__mro__
-        for name, value in vars(base).items()
-    )
 
 
 @atexit.register

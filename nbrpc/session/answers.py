@@ -123,6 +123,9 @@ class Answers:
             return
         if self.policy.access.allow_code:
             self.last_failure = error
+        request = job.request
+        for value in (*request.args, *(request.kwargs or {}).values()):
+            self.boxing.discard(value)  # of a request that was refused before it was unboxed
         draft = Draft(self.boxing)
         record = self.describe_failure(error, draft)
         try:

@@ -16,6 +16,7 @@ from nbrpc.session.result import AsyncResult
 from nbrpc.session.waiting import wait_for
 
 if TYPE_CHECKING:
+    from nbrpc.session.reconnecting import Revival
     from nbrpc.session.session import Session
 
 __all__ = ["Connection", "Statistics"]
@@ -62,27 +63,51 @@ class Connection:
     """
 
     def __init__(self, session: Session, about: dict[str, str], url: str) -> None:
+        if session.nests and url.startswith("nbrpc://"):  # what is there was found out
+            url = url.replace("nbrpc", "rpyc", 1)
+            session.name = about.get("name") or url
         self.session = session
         self.peer = about
         self.url = url
         self.name = about.get("name") or url
         self.protocol = session.protocol.name
         self.credentials: object = None
-        self._root: Any = None
+        self.known_root: Any = None
+        """The proxy of what the peer serves, once somebody has asked for it."""
         self._modules: Modules | None = None
         self._builtins: Any = None
         self._namespace: Any = None
+        self.revival: Revival | None = None
+        """Brings the connection back when its link is lost, with ``reconnect=True``."""
+        self.renewals: list[Callable[[Session], object]] = []
+        """Called with the new session when the connection has come back."""
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else "open"
-        return f"<Connection to {self.url} ({state})>"
+        return f"<Connection to {self.url} ({self.state})>"
 
     # ---- life
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended."""
-        return self.session.closed
+        """Whether the connection has ended, and does not come back by itself."""
+        return self.state == "closed"
+
+    @property
+    def state(self) -> str:
+        """``open``, ``reconnecting`` or ``closed``."""
+        if not self.session.closed:
+            return "open"
+        return "reconnecting" if self.revival is not None and self.revival.working else "closed"
+
+    def renew(self, session: Session, about: dict[str, str], url: str) -> Connection:
+        """Go on with another session of the same place, after the link was lost; see `Revival`."""
+        del url
+        self.session, self.peer = session, about
+        session.name = self.name
+        self._modules = self._builtins = self._namespace = None
+        for renewal in self.renewals:
+            renewal(session)
+        return self
 
     @property
     def allows_code(self) -> bool:
@@ -91,6 +116,8 @@ class Connection:
 
     def close(self) -> None:
         """End the connection; calls that wait raise ConnectionLost. Closing twice does nothing."""
+        if self.revival is not None:
+            self.revival.stop()
         self.session.close()
         dispatcher = self.session.dispatcher
         if isinstance(dispatcher, Queue):
@@ -154,13 +181,20 @@ class Connection:
     @property
     def root(self) -> Any:
         """What the peer serves."""
-        if self._root is None:
-            self._root = self.session.request(Operation.ROOT, 0, "")
-        return self._root
+        if self.known_root is None:
+            self.known_root = self.session.request(Operation.ROOT, 0, "")
+            self.session.root_oid = self.known_root._nbrpc_oid_
+        return self.known_root
 
     def describe(self) -> list[tuple[str, str, str | None, str | None]]:
-        """Give what the root exposes: name, kind, signature and docstring of each, in two trips."""
+        """Give what the root exposes: name, kind, signature and docstring of each, in two trips.
+
+        RPyC's servers tell no signatures, and what else they tell takes one trip.
+        """
         root = self.root
+        if self.session.nests:
+            told = self.session.request(Operation.DESCRIBE, root._nbrpc_oid_, "", ("overview",))
+            return list(told)
         members = dict(root._nbrpc_description_.members)
         oid = root._nbrpc_oid_
         asked = [

@@ -152,7 +152,9 @@ class Queued(Dispatcher):
 class InTurn(Queued):
     """Run the jobs of one connection one after another, on the reactor's threads.
 
-    While one of them waits for the peer, that thread runs those that come, as RPyC's do.
+    While one of them waits for the peer, that thread runs those that come, as RPyC's do. So does
+    any other thread of the program that waits for the peer while a job runs: the job may wait for
+    that thread.
     """
 
     def __init__(self) -> None:
@@ -195,12 +197,19 @@ class InTurn(Queued):
         reactor().submit(self)
 
     def serves_waiters(self, *, nested: bool = False) -> bool:
-        """Inside of the job that runs."""
-        return nested and get_ident() == self._thread
+        """Always; see `run_queued`."""
+        del nested
+        return True
+
+    def has_jobs(self) -> bool:
+        """Whether jobs are queued behind one that runs; else the next begins by itself."""
+        return bool(self._thread and self.jobs)
 
     def run_queued(self, *, nested: bool = False) -> bool:
-        """Run the next job inside of this one."""
+        """Run the next job inside of this one; on another thread only while a job runs."""
         del nested
+        if not self._thread:
+            return False
         try:
             job = self.jobs.popleft()
         except IndexError:

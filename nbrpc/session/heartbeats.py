@@ -62,13 +62,13 @@ class Heartbeats:
         imports = self.boxing.imports
         if imports.dead or imports.owed:
             self.send_releases()
-        slept = now - self._last_tick > 4 * self.reactor.tick_interval + 1.0
-        self._last_tick = now
+        before, self._last_tick = self._last_tick, now
+        slept = now - before > 4 * self.reactor.tick_interval + 1.0
         if self._reads != self._ping_sent or slept:
             # Any byte is a sign of life. After this process itself was stopped (a debugger, a
             # suspended laptop) the peer gets its time anew.
             self._ping_sent = self._reads
-            self._heard = now
+            self._heard = now if slept else before  # it came some time after that
             return
         heartbeat, dead_after = self.timing.heartbeat, self.timing.dead_after
         silent = now - self._heard

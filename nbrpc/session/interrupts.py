@@ -58,6 +58,7 @@ USER_FILES = (
     f"{CORE}/objects/operations.py",
     f"{CORE}/objects/access.py",
     f"{CORE}/session/code.py",
+    f"{CORE}/session/rpyc/operations.py",
 )
 """Where the core calls into objects of the user: open to interrupts, as if marked."""
 

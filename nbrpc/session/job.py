@@ -116,7 +116,8 @@ class RequestJob:
                 session.answer(self, value)
         finally:
             current_job.reset(token)
-        if type(error) is KeyboardInterrupt and get_ident() == interrupts.main_thread:
+        interrupted = type(error) in (KeyboardInterrupt, interrupts.interruption)
+        if error is not None and interrupted and get_ident() == interrupts.main_thread:
             raise error  # it was meant for whoever waits on this thread as well
 
     def _refusal(self) -> BaseException | None:

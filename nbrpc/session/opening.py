@@ -13,11 +13,11 @@ from nbrpc.errors import ConnectFailed, ConnectionLost, NbrpcError, RemoteProtoc
 from nbrpc.objects.access import Policy
 from nbrpc.options import Access, Limits, Timing
 from nbrpc.protocol.machine import Foreign, Protocol, Ready
-from nbrpc.session import dispatch
+from nbrpc.session import dispatch, interrupts
 from nbrpc.session.connection import Connection
 from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
-from nbrpc.transports.base import Transport
+from nbrpc.transports.base import WHOLE_READ, Transport
 
 __all__ = ["Terms", "begin", "open_connection", "open_rpyc_connection", "policy_for"]
 
@@ -224,6 +224,7 @@ def _receive(transport: Transport, terms: Terms) -> bytes | None:
     ConnectFailed
         The time is over, or the server closed.
     """
+    interrupts.check()
     remaining = terms.deadline - time.monotonic()
     if remaining <= 0:
         raise ConnectFailed(
@@ -232,10 +233,10 @@ def _receive(transport: Transport, terms: Terms) -> bytes | None:
         )
     try:
         if transport.waitable and remaining > 0.2:
-            arrived = transport.wait_receive(4096)
+            arrived = transport.wait_receive(WHOLE_READ)
         else:
             select.select([transport.fileno()], [], [], min(remaining, 0.1))
-            arrived = transport.receive(4096)
+            arrived = transport.receive(WHOLE_READ)
     except ConnectionLost as error:
         raise _closed(terms) from error
     if arrived == b"":

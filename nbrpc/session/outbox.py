@@ -43,6 +43,7 @@ class Outbox:
         "_corked_size",
         "_lost",
         "_most",
+        "_moving",
         "_reactor",
         "_transport",
         "_want_write",
@@ -75,6 +76,7 @@ class Outbox:
         self.corked: deque[list[Piece]] = deque()
         self._corked_size = 0
         self._blocked = False
+        self._moving = allocate_lock()
         self.bytes_sent = 0
         self.queued = 0
         """Bytes that wait for the kernel, large messages not counted."""
@@ -159,11 +161,11 @@ class Outbox:
     def flush_corked(self) -> None:
         """Send what was corked."""
         corked = self.corked
-        while corked:
-            try:
-                self._enqueue(corked.popleft())
-            except IndexError:
-                break
+        if corked:
+            with self._moving:  # what comes meanwhile lines up behind, here or in `write`
+                while corked:
+                    self._enqueue(corked[0])
+                    corked.popleft()
         self.flush()
 
     # ---- draining

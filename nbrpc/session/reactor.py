@@ -223,15 +223,37 @@ class Reactor:
 
     # ---- workers
 
-    def _spawn(self, *, leads: bool = False) -> None:
-        """Start a worker; needs ``_roles``."""
+    def _spawn(self, *, leads: bool = False) -> bool:
+        """Start a worker; needs ``_roles``.
+
+        Returns
+        -------
+        bool
+            False when the system gives no thread; then all is as before, and those that there are
+            go on.
+
+        Raises
+        ------
+        RuntimeError
+            The same, and there is no other worker.
+        """
         assert self._roles.locked()
         worker = Worker(self, next(self._numbers))
+        before = self.leader
         self._workers += 1
         if leads:
             # Before it starts, or it would begin as a follower and may get stuck in a job as such.
             self.leader = worker
-        worker.start()
+        try:
+            worker.start()
+        except RuntimeError:
+            self._workers -= 1
+            self.leader = before
+            if before is None:
+                raise
+            log.debug("the system gives no further thread", exc_info=True)
+            return False
+        return True
 
     def park(self, worker: Worker) -> bool:
         """Wait until the worker is needed; False when it may end."""
@@ -360,8 +382,13 @@ class Reactor:
                 return
             self._monitor_parked = False
             if not self._monitor_started:
-                self._monitor_started = True
-                threading.Thread(target=self._monitor, name="nbrpc-monitor", daemon=True).start()
+                monitor = threading.Thread(target=self._monitor, name="nbrpc-monitor", daemon=True)
+                try:
+                    monitor.start()
+                except RuntimeError:  # no thread is to be had now: the next slice tries again
+                    self._monitor_parked = True
+                else:
+                    self._monitor_started = True
                 return
         self._monitor_wake.release()
 
@@ -401,15 +428,15 @@ class Reactor:
             if self._idle:
                 self.leader = worker = self._idle.pop()
                 worker.wake.release()
-            else:
-                self._spawn(leads=True)
+            elif not self._spawn(leads=True):
+                return  # the monitor tries again at its next tick
             # A backlog behind a slow job is probably of slow jobs as well.
             helpers = min(len(self.jobs) // 2, 8, WORKER_LIMIT - self._workers)
             for _ in range(helpers):
                 if self._idle:
                     self._idle.pop().wake.release()
-                else:
-                    self._spawn()
+                elif not self._spawn():
+                    break
         self.flush_corked()
 
     # ---- time

@@ -70,10 +70,14 @@ class ReadingThread(Queued):
         except RuntimeError:
             pass  # it is awake
 
-    def stop(self) -> None:
-        """Finish what is queued and end the thread; returns when it has ended."""
+    def end(self) -> None:
+        """Have the thread end when it has done what is queued."""
         self._stopping = True
         self._rouse()
+
+    def stop(self) -> None:
+        """Finish what is queued and end the thread; returns when it has ended."""
+        self.end()
         if self._thread is not threading.current_thread():
             self._thread.join()
 

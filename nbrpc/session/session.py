@@ -56,6 +56,7 @@ from nbrpc.transports.base import Transport
 if TYPE_CHECKING:
     from nbrpc.protocol.machine import Protocol
     from nbrpc.protocol.rpyc.machine import RpycProtocol
+    from nbrpc.session.reconnecting import Revival
 
 __all__ = ["Session"]
 
@@ -89,6 +90,10 @@ class Session(Quick, Receiving, Heartbeats, Answers):
     shell: Any = None
     cell_runner: Any = None
     """Runs cells on the main thread of a server; None runs them where other requests run."""
+    revival: Revival | None = None
+    """Brings the connection back with another session, where the user asked for that."""
+    root_oid: int = 0
+    """The object id of the root, once the peer has said it."""
     iterate_in_chunks: Any = None
     """Iterates in chunks of given sizes, where `iterate` does not read ahead by itself."""
     nests: bool = False
@@ -180,9 +185,13 @@ class Session(Quick, Receiving, Heartbeats, Answers):
 
     def _home(self, obj: object) -> tuple[int, str] | None:
         target = proxies.target_of(obj)
-        if target is None or target[0] is not self:
+        if target is None:
             return None
-        return target[1], target[2]
+        if target[0] is self:
+            return target[1], target[2]
+        if self.revival is not None:
+            self.revival.check_argument(target[0])
+        return None
 
     # ---- requests of ours
 
@@ -208,7 +217,9 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         """
         interrupts.check()
         if timeout is None:
-            timeout = self.timing.call
+            timeout = self.default_timeout
+        if self.closed and self.revival is not None:
+            return self.revival.begin(self, op, oid, name, args, kwargs, timeout)
         call = Call(self, next(self._seqs))
         call.waiting = True  # from the start: what the peer asks inside of it is for this thread
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -219,16 +230,17 @@ class Session(Quick, Receiving, Heartbeats, Answers):
 
     def finish(self, call: Call, deadline: float | None = None) -> Any:
         """Wait for the answer to a request that was sent, and give it."""
+        session = call.session  # another one, if this was lost before the call
         try:
             wait_for(call, deadline)
         except CallTimeout:
             # The peer knows the deadline too; code that runs there is not broken off by it.
-            self.forget(call)
+            session.forget(call)
             raise
         except BaseException:
-            self.abandon(call)
+            session.abandon(call)
             raise
-        return self.result_of(call)
+        return session.result_of(call)
 
     def quiet_call(self) -> Call:
         """Give the call for a request whose answer nobody looks at."""
@@ -248,7 +260,7 @@ class Session(Quick, Receiving, Heartbeats, Answers):
 
     def remote_event(self, owner: proxies.Proxy, name: str) -> subscriptions.RemoteEvent:
         """Give the event of a remote object."""
-        return subscriptions.RemoteEvent(self, owner, name)
+        return subscriptions.RemoteEvent(owner, name)
 
     def next_seq(self) -> int:
         """Give the number for a new request."""
@@ -442,9 +454,11 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         ]:
             call.resolve(error)
         self.pending.clear()
+        revival = self.revival
         for table in (self.channels, self.subscribers, self.streams):
             for entry in list(table.values()):
-                entry.end(error)
+                if revival is None or table is not self.channels or not revival.suspend(entry):
+                    entry.end(error)
             table.clear()
         for job in list(self.serving.values()):
             if job.canceller is not None:
@@ -454,6 +468,8 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         self.dispatcher.session_ended(self)
         if self.on_end is not None:
             self.on_end(self)
+        if revival is not None:
+            revival.lost(self)
         self.drop_generators(objects)
 
     def _say_goodbye(self, reason: str) -> None:

@@ -87,6 +87,8 @@ class Subscription:
         self.paid_by_taker = False
         """Whether the callback only queues: who takes from that queue calls `taken`."""
         self.channel = session.next_seq()
+        self.ask: Callable[[Subscription], None] | None = None
+        """Asks the peer for the events, on the session that the subscription has."""
         self._direct = direct
         self.context = context or copy_context()
         """That of the code that subscribed, in which the callback runs."""
@@ -138,6 +140,23 @@ class Subscription:
     def end(self, error: BaseException) -> None:
         """The link is lost."""
         self._end(error)
+
+    def resume(self, session: Session) -> None:
+        """Go on with the session that takes the place of a lost one; see `Revival`.
+
+        Raises
+        ------
+        NbrpcError
+            The peer does not give these events any more.
+        """
+        self._drop_queued()
+        self._local_dropped += self._remote_dropped
+        self._remote_dropped = self._owed = 0
+        self.session = session
+        self.channel = session.next_seq()
+        session.channels[self.channel] = self
+        assert self.ask is not None  # whoever subscribed has set it
+        self.ask(self)
 
     def _end(self, error: BaseException | None) -> None:
         if self.closed:
@@ -256,12 +275,9 @@ class Subscription:
 class RemoteEvent:
     """An event of a remote object: subscribe to it, or iterate over it."""
 
-    __slots__ = ("_name", "_open", "_owner", "_session")
+    __slots__ = ("_name", "_open", "_owner")
 
-    def __init__(
-        self, session: Session, owner: Any, name: str, op: Operation = Operation.SUBSCRIBE
-    ) -> None:
-        self._session = session
+    def __init__(self, owner: Any, name: str, op: Operation = Operation.SUBSCRIBE) -> None:
         self._owner = owner
         self._name = name
         self._open = op
@@ -311,14 +327,15 @@ class RemoteEvent:
             )
         if type(maxsize) is not int or not 0 < maxsize <= MOST_QUEUED:
             raise ValueError(f"maxsize is 1 to {MOST_QUEUED:,}, not {maxsize!r}")
-        session = self._session
+        session: Session = self._owner._nbrpc_session_
         maxsize = 1 if policy == "latest" else maxsize
         subscription = Subscription(session, self._name, callback, maxsize, direct=direct)
         subscription.paid_by_taker = paid_by_taker
         subscription.owner = self._owner
         session.channels[subscription.channel] = subscription
+        subscription.ask = lambda sub: self._ask(sub, policy, maxsize)
         try:
-            self._request(subscription.channel, policy, maxsize)
+            subscription.ask(subscription)
         except BaseException:  # also an interrupt, and it is raised again
             session.channels.pop(subscription.channel, None)
             raise
@@ -330,10 +347,15 @@ class RemoteEvent:
             _live.pop(subscription, None)
         return subscription
 
-    def _request(self, channel: int, policy: str, maxsize: int) -> None:
-        self._session.request(
-            self._open, self._owner._nbrpc_oid_, self._name, (channel, policy, maxsize)
-        )
+    def _ask(self, subscription: Subscription, policy: str, maxsize: int) -> None:
+        """Ask for the events of a subscription."""
+        args = (subscription.channel, policy, maxsize, *self._more)
+        subscription.session.request(self._open, self._owner._nbrpc_oid_, self._name, args)
+
+    @property
+    def _more(self) -> tuple[Any, ...]:
+        """What else the peer is told."""
+        return ()
 
     def stream(self, policy: str = "drop_oldest", maxsize: int = 1000) -> Iterator[Any]:
         """Iterate over events, waiting for each: its one argument, or a tuple of several.

@@ -82,6 +82,8 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
                 del nested
             if dispatcher is not None and dispatcher.run_queued(nested=inside):
                 call.served()
+                if inside and not call.done and dispatcher.has_jobs():
+                    continue  # there it runs one at a time
             if call.done:
                 return
             if job is not None:
@@ -97,6 +99,10 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
                     # so long it does not matter that the reactor has to wake this thread.
                     reads = get_ident() != interrupts.main_thread
             else:
+                if sys.is_finalizing():  # whoever read is frozen, perhaps with the reading lock
+                    raise ConnectionLost(
+                        f"the interpreter is ending, and an answer of {session.name} cannot come"
+                    )
                 session.ensure_read()
                 _sleep(call, deadline, dispatcher)
     finally:
@@ -203,7 +209,9 @@ def lost(session: Session, *, maybe_executed: bool = False) -> ConnectionLost:
     text = str(cause) if cause else f"the connection to {session.name} is closed"
     if maybe_executed:
         text += "; the call may have run all the same"
-    if session.connecting:
+    if session.revival is not None and session.revival.working:
+        text += "; it is being connected to again"
+    elif session.connecting:
         text += "; connect again"
     error = ConnectionLost(text)
     error.maybe_executed = maybe_executed

@@ -50,7 +50,7 @@ def watch(obj: Any, name: str, every: float = 0.5) -> Watch:
     if every < FASTEST:
         raise ValueError(f"every is at least {FASTEST} s, not {every!r}")
     proxy = resolve(obj)
-    return Watch(proxy._nbrpc_session_, proxy, name, every)
+    return Watch(proxy, name, every)
 
 
 class Watch(RemoteEvent):
@@ -58,20 +58,16 @@ class Watch(RemoteEvent):
 
     __slots__ = ("_every",)
 
-    def __init__(self, session: Session, owner: Any, name: str, every: float) -> None:
-        super().__init__(session, owner, name)
+    def __init__(self, owner: Any, name: str, every: float) -> None:
+        super().__init__(owner, name, Operation.WATCH)
         self._every = every
 
     def __repr__(self) -> str:
         return f"<watch of {self._name}, every {self._every:g} s>"
 
-    def _request(self, channel: int, policy: str, maxsize: int) -> None:
-        self._session.request(
-            Operation.WATCH,
-            self._owner._nbrpc_oid_,
-            self._name,
-            (channel, policy, maxsize, float(self._every)),
-        )
+    @property
+    def _more(self) -> tuple[Any, ...]:
+        return (float(self._every),)
 
 
 class _Sampler:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-__all__ = ["DEFAULT_PORT", "Address", "join_host_port", "parse"]
+from nbrpc.options import read_fingerprint
+
+__all__ = ["DEFAULT_PORT", "TLS_SCHEME", "Address", "join_host_port", "parse"]
 
 DEFAULT_PORT = 18861
 """The port of a service when a URL names none."""
 
 LARGEST_PORT = 65535
-LATER_SCHEMES = frozenset({"nbrpcs", "ssh", "ws", "wss", "http", "https"})
+TLS_SCHEME = "nbrpcs"
+LATER_SCHEMES = frozenset({"ssh", "ws", "wss", "http", "https"})
 RPYC_SCHEMES = frozenset({"rpyc", "rpyc5", "rpyc6"})
 RPYC_PORT = 18812
 """The port of RPyC's classic server; its services have none of their own."""
@@ -32,10 +35,13 @@ class Address:
     Parameters
     ----------
     scheme
-        ``nbrpc`` (TCP: host and port), ``unix`` (path), or ``rpyc``, ``rpyc5`` and ``rpyc6``: the
-        same as ``nbrpc``, of a server that is to be spoken to in RPyC's protocol.
+        ``nbrpc`` (TCP: host and port), ``nbrpcs`` (the same over TLS), ``unix`` (path), or
+        ``rpyc``, ``rpyc5`` and ``rpyc6``: the same as ``nbrpc``, of a server that is to be spoken
+        to in RPyC's protocol.
     token
         A secret: it is in neither `repr` nor `str`, only in `url_with_token`.
+    fingerprint
+        ``sha256:...`` of the server's certificate, by which it is known.
     """
 
     scheme: str
@@ -43,6 +49,7 @@ class Address:
     port: int | None = None
     path: str | None = None
     token: str | None = field(default=None, repr=False)
+    fingerprint: str | None = None
 
     @classmethod
     def tcp(cls, host: str, port: int, token: str | None = None) -> Address:
@@ -63,7 +70,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The URL, without the token."""
+        """The URL, without token and fingerprint."""
         if self.path is None:
             return f"{self.scheme}://{self.name}"
         from urllib.parse import quote
@@ -72,13 +79,18 @@ class Address:
 
     @property
     def url_with_token(self) -> str:
-        """The URL with the token in it: a secret, for copying only."""
-        if self.token is None:
-            return self.url
+        """The URL with token and fingerprint: a secret, for copying only."""
         from urllib.parse import quote
 
+        parts = []
+        if self.token is not None:
+            parts.append(f"token={quote(self.token, safe='')}")
+        if self.fingerprint is not None:
+            parts.append(f"fingerprint={self.fingerprint}")
+        if not parts:
+            return self.url
         slash = "/" if self.path is None else ""
-        return f"{self.url}{slash}?token={quote(self.token, safe='')}"
+        return f"{self.url}{slash}?{'&'.join(parts)}"
 
     def with_token(self, token: str | None) -> Address:
         """Give the same place with another token."""
@@ -90,6 +102,8 @@ class Address:
 
 def parse(url: str) -> Address:
     """Read ``nbrpc://host:port/?token=...``, ``unix:///path`` or a plain ``host:port``.
+
+    With ``nbrpcs://`` the connection is encrypted, and there may be a ``fingerprint=sha256:...``.
 
     Raises
     ------
@@ -107,15 +121,20 @@ def parse(url: str) -> Address:
     scheme = text.partition("://")[0].lower()
     if scheme in LATER_SCHEMES:
         raise ValueError(f"{scheme}:// is not available yet: use nbrpc://host:port or unix:///path")
-    if scheme not in ("nbrpc", "unix", *RPYC_SCHEMES):
+    if scheme not in ("nbrpc", TLS_SCHEME, "unix", *RPYC_SCHEMES):
         raise ValueError(
-            f"{_shown(url)} has an unknown scheme: use nbrpc://host:port or unix:///path"
+            f"{_shown(url)} has an unknown scheme: use nbrpc://host:port, nbrpcs:// (TLS) or "
+            "unix:///path"
         )
     if scheme == "unix":
         return _parse_unix(text)
     address = _parse_tcp(text, RPYC_PORT if scheme in RPYC_SCHEMES else DEFAULT_PORT)
     if scheme in RPYC_SCHEMES and address.token is not None:
         raise ValueError(f"{_shown(url)} has a token, and RPyC's protocol knows none: leave it out")
+    if address.fingerprint is not None and scheme != TLS_SCHEME:
+        raise ValueError(
+            f"{_shown(url)} has a fingerprint, which TLS needs: write {TLS_SCHEME}://host:port"
+        )
     return replace(address, scheme=scheme)
 
 
@@ -140,7 +159,10 @@ def _parse_unix(text: str) -> Address:
     path = unquote(rest)
     if "\0" in path:
         raise ValueError(f"{_shown(text)} has a null byte in its path")
-    return Address.unix(path, _token(query, text))
+    token, fingerprint = _parameters(query, text)
+    if fingerprint is not None:
+        raise ValueError(f"{_shown(text)} has a fingerprint, which a Unix socket has no use for")
+    return Address.unix(path, token)
 
 
 def _parse_tcp(text: str, default_port: int) -> Address:
@@ -164,23 +186,23 @@ def _parse_tcp(text: str, default_port: int) -> Address:
         raise ValueError(f"{_shown(text)} names no host: write nbrpc://host:port")
     if port == 0:
         raise ValueError(f"{_shown(text)} has port 0, which no server listens on")
-    return Address.tcp(host, default_port if port is None else port, _token(query, text))
+    token, fingerprint = _parameters(query, text)
+    address = Address.tcp(host, default_port if port is None else port, token)
+    return replace(address, fingerprint=fingerprint)
 
 
-def _token(query: str, text: str) -> str | None:
+def _parameters(query: str, text: str) -> tuple[str | None, str | None]:
+    """Give the token and the fingerprint."""
     from urllib.parse import parse_qsl
 
-    token: str | None = None
+    found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name == "fingerprint":
-            raise ValueError(
-                f"{_shown(text)} has a fingerprint, but TLS is not available yet: leave it out"
-            )
-        if name != "token":
+        if name not in ("token", "fingerprint"):
             raise ValueError(f"{_shown(text)} has the unknown parameter {name[:50]!r}")
         if not value:
-            raise ValueError(f"{_shown(text)} has an empty token: copy the whole URL")
-        if token is not None:
-            raise ValueError(f"{_shown(text)} has two tokens: keep one")
-        token = value
-    return token
+            raise ValueError(f"{_shown(text)} has an empty {name}: copy the whole URL")
+        if name in found:
+            raise ValueError(f"{_shown(text)} has two {name}s: keep one")
+        found[name] = value
+    fingerprint = found.get("fingerprint")
+    return found.get("token"), None if fingerprint is None else read_fingerprint(fingerprint)

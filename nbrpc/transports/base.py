@@ -10,11 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-__all__ = ["WAIT_TICK", "Transport"]
+__all__ = ["WAIT_TICK", "WHOLE_READ", "Transport"]
 
 WAIT_TICK = 0.1
 """Seconds that `Transport.wait_receive` blocks at most: half of the 0.2 s within which Ctrl-C, Stop
 and an expired deadline must reach a waiting caller."""
+
+WHOLE_READ = 32 * 1024
+"""A read of so many bytes or more leaves nothing in the transport itself, of which a selector would
+not tell. TLS gives what it has in records of up to 16 KiB."""
 
 
 class Transport(ABC):
@@ -44,7 +48,7 @@ class Transport(ABC):
         Parameters
         ----------
         size
-            The most bytes to take, above 0.
+            The most bytes to take, above 0. Who waits by a selector asks for `WHOLE_READ` or more.
 
         Returns
         -------

@@ -39,6 +39,7 @@ __all__ = [
     "peer_host",
     "peer_user",
     "raw_socket",
+    "socket_below",
 ]
 
 DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
@@ -426,6 +427,15 @@ def raw_socket(transport: Transport) -> socket.socket:
     return transport._socket  # noqa: SLF001 - of a class of this file
 
 
+def socket_below(transport: Transport) -> socket.socket | None:
+    """Give the socket that a transport runs on, encrypted or not; None where there is none.
+
+    It is there to be asked and tuned: reading or writing it would tear what it carries.
+    """
+    below = getattr(transport, "below", transport)
+    return below._socket if isinstance(below, SocketTransport) else None  # noqa: SLF001
+
+
 def peer_user(transport: Transport) -> int | None:
     """Give the user id of the process at the other end of a Unix socket.
 
@@ -436,7 +446,7 @@ def peer_user(transport: Transport) -> int | None:
         (0600) alone keeps other users out.
     """
     option = getattr(socket, "SO_PEERCRED", None)
-    sock = transport._socket if isinstance(transport, SocketTransport) else None  # noqa: SLF001
+    sock = socket_below(transport)
     if sock is None or sock.family != UNIX_FAMILY or option is None:
         return None
     try:
@@ -448,7 +458,7 @@ def peer_user(transport: Transport) -> int | None:
 
 def peer_host(transport: Transport) -> str | None:
     """Give the address of the machine at the other end; None when that is not known or not TCP."""
-    sock = transport._socket if isinstance(transport, SocketTransport) else None  # noqa: SLF001
+    sock = socket_below(transport)
     if sock is None or sock.family == UNIX_FAMILY:
         return None
     try:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from nbrpc.transports.base import Transport
-from nbrpc.transports.sockets import raw_socket
+from nbrpc.transports.sockets import socket_below
 
 __all__ = ["acknowledge_at_once", "keep_alive"]
 
@@ -16,10 +16,9 @@ PROBES = 3
 
 
 def _tcp_socket(transport: Transport) -> socket.socket | None:
-    with contextlib.suppress(TypeError):
-        sock = raw_socket(transport)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            return sock
+    sock = socket_below(transport)
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        return sock
     return None
 
 

@@ -114,9 +114,12 @@ class ConnectionCard(LiveWidget):
     def refresh(self) -> None:
         """Show the state and the figures of this moment."""
         session = self._connection.session
-        if self._connection.closed and self.state == "open":
-            self.state = "closed" if session.closed_here else "lost"
-            self.reason = spelled(str(session.lost_because or ""), 300)
+        state = self._connection.state
+        if state == "closed":
+            state = "closed" if session.closed_here else "lost"
+        if state != self.state:
+            self.state = state
+            self.reason = "" if state == "open" else spelled(str(session.lost_because or ""), 300)
         now = time.monotonic()
         figures = self._connection.statistics()
         before, passed = self._before, now - self._counted
@@ -169,12 +172,12 @@ class ConnectionCard(LiveWidget):
 def facts_of(connection: Connection) -> list[tuple[str, str]]:
     """Give what does not change about a connection."""
     peer = connection.peer
-    return [
-        ("address", str(connection.url)),
-        ("serves", str(peer.get("service", ""))),
-        ("process", f"{peer.get('pid', '?')} on {peer.get('host', '?')}"),
-        ("protocol", connection.protocol),
-    ]
+    facts = [("address", str(connection.url)), ("serves", str(peer.get("service", "")))]
+    if not connection.session.nests:
+        process = f"{peer.get('pid', '?')} on {peer.get('host', '?')}"
+        return [*facts, ("process", process), ("protocol", connection.protocol)]
+    spoken = f"{connection.protocol} (RPyC)"
+    return [*facts, ("protocol", spoken), ("token", "none: RPyC has no tokens")]
 
 
 def connection_bundle(connection: Connection, name: str = "") -> dict[str, str]:
@@ -185,11 +188,14 @@ def connection_bundle(connection: Connection, name: str = "") -> dict[str, str]:
         rows.append(("round trip", latency(connection)))
     if name:
         rows.append(("bound to", name))
-    state = "closed: " if connection.closed else ""
+    state = "" if connection.state == "open" else f"{connection.state}: "
     serves = connection.peer.get("service", "")
+    if connection.session.nests:
+        code = "remote code allowed" if connection.allows_code else "no remote code"
+        serves += f", {connection.protocol}, no tokens, {code}"
     line = f"{state}{connection.name} at {connection.url}, {serves}"
     return {
-        "text/html": page.card(str(connection.name), rows, alive=not connection.closed),
+        "text/html": page.card(str(connection.name), rows, state=connection.state),
         "text/plain": printable(f"<connection {line}>"),
     }
 

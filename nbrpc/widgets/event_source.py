@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from nbrpc.errors import ConnectionLost
-from nbrpc.objects.proxy import quiet
+from nbrpc.errors import ConnectionLost, LocalProtocolError
+from nbrpc.objects.proxy import quiet, target_of
 from nbrpc.objects.text import printable
 from nbrpc.session.subscriptions import RemoteEvent, Subscription
 
@@ -159,6 +159,9 @@ class EventSource:
         self._arrived.clear()
 
 
+INSTEAD = "pass a function, which the service calls"
+
+
 def name_of(event: Any) -> str:
     """Give the name of an event, fit to be shown.
 
@@ -166,8 +169,15 @@ def name_of(event: Any) -> str:
     ------
     TypeError
         It is no event.
+    LocalProtocolError
+        It belongs to a peer that has no events.
     """
     if not isinstance(event, RemoteEvent):
+        target = target_of(event)
+        if target is not None and target[0].nests:
+            raise LocalProtocolError(
+                f"{target[0].name} speaks RPyC, which has no events: {INSTEAD}"
+            )
         raise TypeError(
             f"an event of a remote object is needed, or what nbrpc.watch gives, "
             f"not {type(event).__name__}"

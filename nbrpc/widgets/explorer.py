@@ -11,6 +11,7 @@ import traitlets
 from nbrpc.errors import AccessDenied, CallTimeout, ConnectionLost
 from nbrpc.objects.glimpses import spelled
 from nbrpc.objects.proxy import target_of
+from nbrpc.protocol.codec import Description
 from nbrpc.widgets import page
 from nbrpc.widgets.errands import later, soon
 from nbrpc.widgets.live import LiveWidget, source
@@ -63,7 +64,7 @@ class Explorer(LiveWidget):
         session: Any = target[0]
         described = None if target[2] else proxy._nbrpc_description_
         name = target[2] if described is None else described.name
-        self._session = session
+        self._proxy = proxy
         self._described = described
         self._guard = threading.Lock()
         doc = ""
@@ -148,11 +149,7 @@ class Explorer(LiveWidget):
 
     def refresh(self) -> None:
         """Send the rows, when they have changed."""
-        session = self._session
-        if session.closed and self.state == "open":
-            self.state = "closed" if session.closed_here else "lost"
-            what = "Closed" if session.closed_here else "Connection lost"
-            self.notice = spelled(f"{what}: {session.lost_because}", 300)
+        self._look_after_link()
         with self._guard:
             if not self._dirty:
                 return
@@ -160,12 +157,33 @@ class Explorer(LiveWidget):
             rows = [_row_of(node, ends) for node, ends in self._tree.walk()]
         self.rows = rows
 
+    @property
+    def _session(self) -> Any:
+        """The session of the object: another one when the connection of a root has come back."""
+        target = target_of(self._proxy)
+        assert target is not None  # it was one when this was made
+        return target[0]
+
+    def _look_after_link(self) -> None:
+        """Say what has become of the connection; that of a root may come back."""
+        session = self._session
+        if self.state != "open":
+            return
+        if not session.closed:
+            self.notice = ""
+            return
+        if session.revival is not None and session.revival.working:
+            what = "Connection lost, it is being made anew"
+        else:
+            self.state = "closed" if session.closed_here else "lost"
+            what = "Closed" if session.closed_here else "Connection lost"
+        self.notice = spelled(f"{what}: {session.lost_because}", 300)
+
     def _watch(self) -> None:
         if self.state == "open" and not self.closed:
-            if self._session.closed:
+            if self._session.closed or self.notice:
                 self.touch()
-            else:
-                later(LOOK, self._watch)
+            later(LOOK, self._watch)
 
     def release(self) -> None:
         """Hold nothing of the remote any more."""
@@ -175,7 +193,7 @@ class Explorer(LiveWidget):
 
     def fallback(self) -> dict[str, str]:
         """Give what is known without asking: the names of the members, and their kinds."""
-        members = dict(self._described.members) if self._described is not None else {}
+        members = _told(self._described)
         lines = [f"{spelled(name)}  {kind}" for name, kind in list(members.items())[:200]]
         head = f"{self.title} at {self.place}"
         text = "\n".join([head, *(f"  {line}" for line in lines)])
@@ -184,6 +202,18 @@ class Explorer(LiveWidget):
             f"</strong> at {escape(self.place)}{page.plain(chr(10).join(lines))}</div>"
         )
         return {"text/html": html, "text/plain": text}
+
+
+def _told(described: Description | None) -> dict[str, str]:
+    """Give the names and kinds of members in a description, as a user knows them."""
+    if described is None:
+        return {}
+    members = described.members
+    return {
+        name: "method" if kind == "routine" else kind  # see nbrpc.objects.proxy
+        for name, kind in members.items()
+        if not (name.startswith("exposed_") and name.removeprefix("exposed_") in members)
+    }
 
 
 def _row_of(node: Node, ends: bool) -> dict[str, Any]:  # noqa: FBT001 - see Tree.walk

@@ -216,16 +216,16 @@ def bundle(data: dict[str, Any], limit: int, text_limit: int = 64 * 1024) -> str
     return plain(shorten(str(data.get("text/plain", "")), text_limit))
 
 
-def card(title: str, rows: Iterable[tuple[str, str]], *, alive: bool) -> str:
-    """Give the card of a connection."""
-    icon, _, colour = STATES["ready" if alive else "lost"]
+def card(title: str, rows: Iterable[tuple[str, str]], *, state: str) -> str:
+    """Give the card of a connection that is ``open``, ``reconnecting`` or ``closed``."""
+    icon, _, colour = STATES["ready" if state == "open" else "lost"]
     cells = "".join(
         f'<tr><th style="text-align:left;font-weight:normal;{QUIET}">{text(name)}</th>'
         f'<td style="text-align:left">{text(value)}</td></tr>'
         for name, value in rows
     )
     return (
-        f'<div class="nbrpc-card" data-state="{"open" if alive else "closed"}" style="{FRAME}">'
+        f'<div class="nbrpc-card" data-state="{escape(state)}" style="{FRAME}">'
         f'<div><span style="color:var({colour})">{icon}</span> <strong>{text(title)}</strong></div>'
         f'<table style="margin:4px 0 0">{cells}</table></div>'
     )

@@ -33,6 +33,10 @@ MOST_DISPLAYS = 20
 LARGEST = 64 * 1024
 """Characters of a value or traceback in a panel; the whole is in ``res.value``."""
 
+RUNS_ON = "RPyC cannot stop a call: it runs on there."
+HAS_ENDED = "RPyC cannot stop a call: it ran to its end there."
+"""What is said of a call to an RPyC peer that was cancelled here."""
+
 LARGEST_DISPLAY = 4 * 1024 * 1024
 """Characters of a rich display: a figure takes some hundred thousand."""
 
@@ -67,6 +71,13 @@ class Record:
         self._displays: dict[object, dict[str, Any]] = {}  # by their ids, as far as they have any
         self._outcome: tuple[str, str] | None = None
         self._lock = threading.Lock()
+
+    def shown_tail(self, result: AsyncResult) -> str:
+        """Give the last lines, with a word on a call that was left and runs on."""
+        if not (result.cancelled and getattr(result.session, "nests", False)):
+            return self.tail
+        said = RUNS_ON if result.state == "cancelling" else HAS_ENDED
+        return f"{self.tail}\n{said}".strip("\n")
 
     @property
     def tail(self) -> str:

@@ -72,7 +72,7 @@ class ResultView(LiveWidget):
             "heard": self._record.news - result.started,
             "as_of": time.time(),
             "progress": {} if progress is None else page.progress(progress),
-            "tail": self._record.tail,
+            "tail": self._record.shown_tail(result),
         }
 
     def refresh(self) -> None:
@@ -121,7 +121,7 @@ def result_bundle(result: AsyncResult) -> dict[str, str]:
         target=result.target,
         elapsed=result.elapsed,
         progress=result.progress,
-        tail=record.tail,
+        tail=record.shown_tail(result),
         outcome=outcome,
         report=report,
         as_of="" if ended else time.strftime("%H:%M"),

@@ -103,7 +103,7 @@ def _free_port():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--ssl-keyfile", "key.pem"], "TLS is not available"),
+        (["--ssl-keyfile", "key.pem"], "TLS needs --ssl-certfile"),
         (["--mode", "gevent"], "invalid choice"),
         (["--register", "--registry-type", "TCP"], "needs --registry-host"),
     ],

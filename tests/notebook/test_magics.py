@@ -231,7 +231,8 @@ def test_a_server_that_goes_away(loaded, tmp_path, module_runtime_dir, monkeypat
         assert len(cell.traceback.splitlines()) == 1
         assert "lost" in loaded.ok("remote").value
         assert (
-            'data-state="closed"' in loaded.ok("brief").of("execute_result")[0]["data"]["text/html"]
+            'data-state="reconnecting"'
+            in loaded.ok("brief").of("execute_result")[0]["data"]["text/html"]
         )
     finally:
         served.stop()

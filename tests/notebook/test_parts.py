@@ -121,7 +121,7 @@ def test_pages_escape():
         tail=HOSTILE,
         outcome=page.failure(HOSTILE, HOSTILE) + page.plain(HOSTILE),
     )
-    html += page.card(HOSTILE, [(HOSTILE, HOSTILE)], alive=True)
+    html += page.card(HOSTILE, [(HOSTILE, HOSTILE)], state="open")
     html += page.table([HOSTILE], [[HOSTILE]], name="nbrpc-connections")
     assert "<script" not in html
     assert "\x1b" not in html

@@ -250,5 +250,5 @@ def test_unloading_ends_it(server, other):
     server.ok("%rpc_serve stage")
     other.ok("%rpc_connect stage")
     server.ok("%reload_ext nbrpc")
-    other.read_until(lambda: other.ok("conn.closed").value == "True")
+    other.read_until(lambda: "reconnecting" in other.ok("conn.state").value)
     assert server.ok("%rpc_serve").text() == "nothing is served\n"

@@ -17,6 +17,7 @@ class FakeCaller:
     """Stands for a session; ``answers`` maps operations to a value, an exception or a function."""
 
     name = "tcp://lab:1"
+    nests = False
 
     def __init__(self, answers=None):
         self.answers = answers or {}

@@ -219,9 +219,11 @@ def test_chunks():
     assert received[0].getvalue() == b"0123456789"
 
 
-def test_proofs():
+@pytest.mark.parametrize("certificate", [b"", b"a certificate"])
+def test_proofs(certificate):
     """A proof is the HMAC that the documentation describes, made here from the bytes alone."""
-    client, server = make_client(), make_server()
+    channel = hashlib.sha256(certificate).digest() if certificate else b""
+    client, server = make_client(channel=channel), make_server(channel=channel)
     opening = outgoing(client)
     server.receive(opening)
     greeting, server_hello = server.outgoing
@@ -232,6 +234,8 @@ def test_proofs():
     covered = opening + greeting
     for hello in (server_hello, client_hello):
         covered += struct.pack("<I", len(hello) - 8) + hello[8:]
+    if certificate:
+        covered += struct.pack("<I", 32) + channel
     digest = hashlib.sha256(covered).digest()
     for role, auth in ((b"client", client_auth), (b"server", server_auth)):
         expected = hmac.new(TOKEN, b"nbrpc/1 " + role + b"\0" + digest, "sha256").digest()

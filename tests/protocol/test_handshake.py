@@ -109,6 +109,17 @@ def test_a_server_that_asks_for_no_token_does_not_get_one():
     assert outgoing(client) == b""
 
 
+def test_the_proofs_cover_the_channel():
+    """Both ends of one TLS channel become ready; those of two that somebody joins do not."""
+    one, other = b"1" * 32, b"2" * 32
+    for_client, for_server = shake_hands(make_client(channel=one), make_server(channel=one))
+    assert isinstance(for_client, Ready)
+    assert isinstance(for_server, Ready)
+    for here, there in ((one, other), (one, b""), (b"", other)):
+        with pytest.raises(AuthenticationFailed, match="the token is wrong"):
+            shake_hands(make_client(channel=here), make_server(channel=there))
+
+
 def test_a_reflected_proof_is_refused():
     """A server that sends the client's own Hello and proof back proves nothing."""
     client = make_client()
@@ -204,7 +215,7 @@ def test_a_client_says_who_answered(head, match):
     ("head", "match"),
     [
         (b"GET / HTTP/1.1\r\n", "does not speak nbrpc"),
-        (b"\x16\x03\x01\x02\0\x01", "does not speak nbrpc"),
+        (b"\x16\x03\x01\x02\0\x01", "the client speaks TLS, and this server does not"),
         (OPENING[:11] + b"\2" + OPENING[12:], "version 2 of the protocol and this side version 1"),
         (OPENING[:-1] + b"\0", "does not speak nbrpc"),
     ],

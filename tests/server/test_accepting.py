@@ -174,9 +174,7 @@ def test_impossible_ports(port):
 
 
 def test_what_is_not_there_yet():
-    """Options of later releases say so."""
-    with pytest.raises(NotImplementedError, match="tls="):
-        nbrpc.connect("localhost", 1, tls=True)
+    """Addresses of later releases say so."""
     with pytest.raises(ValueError, match="not"):
         nbrpc.connect("wss://localhost")
 

@@ -101,9 +101,9 @@ def test_a_unix_socket(starting, tmp_path):
     assert server.token is None
 
 
-def test_a_registrar_is_not_there_yet():
+def test_a_registrar_is_there_under_rpycs_names():
     """What is of a later release says so."""
-    with pytest.raises(NotImplementedError, match="a registry is not available"):
+    with pytest.raises(NotImplementedError, match="under RPyC's names only"):
         nbrpc.ThreadedServer(Counter, auto_register=True)
 
 

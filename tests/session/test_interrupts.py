@@ -81,11 +81,12 @@ class Calls(nbrpc.Service):
 """
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", "unix", "tls"])
 def url(request, served, tmp_path):
     """Give the URL of a server in a process of its own."""
     (tmp_path / "calls.py").write_text(SERVICE)
-    extra = ("--unix", str(tmp_path / "socket")) if request.param == "unix" else ()
+    ways = {"unix": ("--unix", str(tmp_path / "socket")), "tls": ("--tls-self-signed",)}
+    extra = ways.get(request.param, ())
     return served("calls:Calls", *extra, folder=tmp_path).url
 
 

@@ -43,11 +43,12 @@ class Patient(nbrpc.Service):
 """
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", "unix", "tls"])
 def server(request, served, tmp_path):
     """Give a server of the service."""
     (tmp_path / "patient.py").write_text(SERVICE)
-    extra = ("--unix", str(tmp_path / "socket")) if request.param == "unix" else ()
+    ways = {"unix": ("--unix", str(tmp_path / "socket")), "tls": ("--tls-self-signed",)}
+    extra = ways.get(request.param, ())
     return served("patient:Patient", *extra, folder=tmp_path)
 
 

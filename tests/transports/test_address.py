@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from nbrpc.transports.address import DEFAULT_PORT, LATER_SCHEMES, Address, parse
 
+PRINT = f"sha256:{'0a' * 32}"
+
 
 @pytest.mark.parametrize(
     ("url", "expected"),
@@ -21,6 +23,14 @@ from nbrpc.transports.address import DEFAULT_PORT, LATER_SCHEMES, Address, parse
         ("[::1]:5", Address.tcp("::1", 5)),
         ("localhost:18871", Address.tcp("localhost", 18871)),
         ("localhost:18871/?token=x", Address.tcp("localhost", 18871, "x")),
+        (
+            f"nbrpcs://bench:5/?token=x&fingerprint={PRINT}",
+            Address("nbrpcs", "bench", 5, token="x", fingerprint=PRINT),
+        ),
+        (
+            f"nbrpcs://bench:5?fingerprint=SHA256:{':'.join(['0A'] * 32)}",
+            Address("nbrpcs", "bench", 5, fingerprint=PRINT),
+        ),
         ("unix:///run/user/0/a%20b", Address.unix("/run/user/0/a b")),
         ("unix:///run/bench?token=x", Address.unix("/run/bench", "x")),
     ],
@@ -56,7 +66,11 @@ def test_later_schemes_say_so(scheme: str) -> None:
         ("nbrpc://host:1/?tokn=x", "unknown parameter 'tokn'"),
         ("nbrpc://host:1/?token=", "empty token"),
         ("nbrpc://host:1/?token=x&token=y", "two tokens"),
-        ("nbrpc://host:1/?fingerprint=sha256:0", "TLS is not available yet"),
+        ("nbrpcs://host:1/?fingerprint=sha256:0", "is no fingerprint"),
+        (f"nbrpcs://host:1/?fingerprint=sha1:{'0' * 64}", "is no fingerprint"),
+        (f"nbrpcs://host:1/?fingerprint={PRINT}&fingerprint={PRINT}", "two fingerprints"),
+        (f"nbrpc://host:1/?fingerprint={PRINT}", "which TLS needs: write nbrpcs://"),
+        (f"unix:///run/x?fingerprint={PRINT}", "a Unix socket has no use for"),
         ("unix://run/bench", "three slashes"),
         ("unix:///run/%00", "null byte"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbrpc.errors import ConnectionLost
+from nbrpc.options import TLS
 from nbrpc.transports import memory, sockets
 from nbrpc.transports.base import WAIT_TICK, Transport
+from nbrpc.transports.certificates import client_context, server_context
+from nbrpc.transports.tls import TlsTransport
+from tests.certificates import issue
 
 Pair = tuple[Transport, Transport]
 
@@ -45,12 +50,35 @@ def unix_pair(folder: Path) -> Pair:
     return joined(sockets.listen_unix(path, 5), lambda: sockets.connect_unix(path, PATIENCE))
 
 
-@pytest.fixture(params=["memory", "tcp", "tcp6", "unix", "not-waitable", "no-sendmsg"])
+def tls_pair(folder: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Pair:
+    """Give both ends of a TLS connection."""
+    issued = issue(folder, "server")
+    left, right = tcp_pair("127.0.0.1")
+    assert isinstance(left, sockets.SocketTransport)
+    assert isinstance(right, sockets.SocketTransport)
+    context = client_context(TLS(ca=issued.cert))
+    context.maximum_version = version
+    client = TlsTransport(left, context, host="127.0.0.1")
+    server = TlsTransport(right, server_context(TLS(issued.cert, issued.key)), is_server=True)
+    thread = threading.Thread(target=client.shake_hands, args=(time.monotonic() + PATIENCE,))
+    thread.start()
+    while not server.ready:
+        assert not server.wait_receive(100)
+    thread.join(PATIENCE)
+    assert client.ready
+    return client, server
+
+
+KINDS = ["memory", "tcp", "tcp6", "unix", "not-waitable", "no-sendmsg"]
+TLS_KINDS = ["tls", "tls-1.2", "tls-not-waitable"]
+
+
+@pytest.fixture(params=[*KINDS, *TLS_KINDS])
 def ends(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Pair]:
     """Give two joined transports of each kind, those of poorer platforms included."""
-    if request.param == "not-waitable":
+    if request.param.endswith("not-waitable"):
         monkeypatch.setattr(sockets, "DONT_WAIT", 0)
     if request.param == "no-sendmsg":
         monkeypatch.setattr(sockets, "HAS_SENDMSG", False)
@@ -60,6 +88,9 @@ def ends(
         if not has_ipv6():
             pytest.skip("this machine has no IPv6 loopback")
         left, right = tcp_pair("::1")
+    elif request.param in TLS_KINDS:
+        version = ssl.TLSVersion.TLSv1_2 if "1.2" in request.param else ssl.TLSVersion.TLSv1_3
+        left, right = tls_pair(tmp_path, version)
     elif request.param == "memory":
         left, right = memory.pair()
     else:
@@ -325,7 +356,7 @@ def test_descriptor_works_with_a_selector(ends: Pair) -> None:
 def test_names_are_for_people(ends: Pair) -> None:
     """The name is in the repr and says what kind of pipe this is."""
     for end in ends:
-        assert end.name.partition("://")[0] in {"tcp", "unix", "memory"}
+        assert end.name.partition("://")[0] in {"tcp", "tls", "unix", "memory"}
         assert end.name in repr(end)
 
 
@@ -336,6 +367,7 @@ def test_no_descriptor_leaks(tmp_path: Path) -> None:
         memory.pair,
         lambda: tcp_pair("127.0.0.1"),
         lambda: unix_pair(tmp_path),
+        lambda: tls_pair(tmp_path),
     ]
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):

@@ -214,8 +214,8 @@ class RpycProtocol:
         return self._message(MSG_REPLY, self._numbers.pop(seq), body)
 
     def _encode_failure(self, seq: int, error: messages.Error) -> list[Piece]:
-        body = vinegar.body_of(error, version=self._version)
-        return self._message(MSG_EXCEPTION, self._numbers.pop(seq), brine.dumps(body))
+        body = brine.dumps(vinegar.body_of(error, version=self._version))
+        return self._message(MSG_EXCEPTION, self._numbers.pop(seq), body)
 
     @property
     def _version(self) -> str | None:
@@ -347,9 +347,7 @@ class RpycProtocol:
             self._unanswered -= 1
             if self._unanswered < 0:
                 raise RemoteProtocolError("the peer answers requests that were never made")
-            if kind == MSG_REPLY:
-                self._unbox(body)
-            return None
+            return None  # what it says is not looked at: references in it would be kept for ever
         if seq < OWN_SEQ:
             return messages.Pong(OWN_SEQ - seq)
         if kind == MSG_REPLY:

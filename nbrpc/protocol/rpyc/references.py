@@ -15,6 +15,7 @@ mean it.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 from zlib import crc32
 
@@ -37,34 +38,43 @@ WORD = 2**64
 class Lent:
     """The names of our objects, as they are told to the peer."""
 
-    __slots__ = ("_classes", "_names", "_numbers")
+    __slots__ = ("_classes", "_names", "_numbers", "_taken")
 
     def __init__(self) -> None:
-        self._names: dict[int, tuple[str, bool]] = {}
-        """By the key of a description: the name, and whether it is a class."""
+        self._names: dict[int, tuple[str, bool, int]] = {}
+        """By the key of a description: the name, whether it is a class, and its class's number."""
         self._numbers: dict[int, int] = {}
         """From the number of a class to its object id."""
         self._classes: dict[int, int] = {}
         """The reverse."""
+        self._taken: dict[int, Hashable] = {}
+        """From the number of a class to what tells it from others."""
 
     def boxed(self, ref: Ref) -> bytes:
         """Give the encoded box of a reference to an object of ours."""
-        if ref.description is not None:
-            self._names[ref.key] = _name_of(ref.description)
-        name, is_class = self._names[ref.key]
-        number = self._number_of(name, ref.oid) if is_class else crc32(name.encode())
-        return brine.dumps((int(Label.REMOTE_REF), (name, number, 0 if is_class else ref.oid)))
+        if ref.key not in self._names and ref.description is not None:
+            self.note_class(ref, ref.description, None)
+        name, is_class, number = self._names[ref.key]
+        if not is_class:
+            return brine.dumps((int(Label.REMOTE_REF), (name, number, ref.oid)))
+        self._numbers[number] = ref.oid
+        self._classes[ref.oid] = number
+        return brine.dumps((int(Label.REMOTE_REF), (name, number, 0)))
 
-    def _number_of(self, name: str, oid: int) -> int:
-        """Give the number of a class: that of its instances, unless another has the same name."""
-        number = self._classes.get(oid)
-        if number is None:
-            number = crc32(name.encode())
-            while number in self._numbers:
-                number += 1
-            self._numbers[number] = oid
-            self._classes[oid] = number
-        return number
+    def note_class(self, ref: Ref, description: Description, identity: Hashable) -> None:
+        """Note the class of an object that is referred to for the first time.
+
+        Parameters
+        ----------
+        identity
+            What the class and its instances have in common, and no other class; None where there
+            is no class of that name but one.
+        """
+        name, is_class = _name_of(description)
+        number = crc32(name.encode())
+        while self._taken.setdefault(number, identity) != identity:
+            number += 1
+        self._names[ref.key] = name, is_class, number
 
     def find(self, name: object) -> int:
         """Give the object id that a name of the peer means; 0, which no object has, if none.
@@ -139,15 +149,18 @@ class Held:
             It is no name, or the peer has sent too many.
         """
         sound = checked(name)
-        entry = self._by_name.get(sound)
-        if entry is None:
-            if len(self._by_name) >= self._most:
-                raise RemoteProtocolError("the peer sent too many references")
-            entry = _Entry(self._next, sound)
-            self._next += 1
-            self._by_name[sound] = self._by_number[entry.oid] = entry
-        entry.count += 1
-        return Ref(entry.oid, self._key_of(sound))
+        while True:
+            entry = self._by_name.get(sound)
+            if entry is None:
+                if len(self._by_name) >= self._most:
+                    raise RemoteProtocolError("the peer sent too many references")
+                entry = _Entry(self._next, sound)
+                self._next += 1
+                self._by_name[sound] = self._by_number[entry.oid] = entry
+            entry.count += 1
+            # Another thread may have given the object back since it was looked up.
+            if entry.oid in self._by_number:
+                return Ref(entry.oid, self._key_of(sound))
 
     def _key_of(self, name: Name) -> int:
         """Number the class of an object."""

@@ -26,10 +26,10 @@ from types import (
 )
 from typing import Any
 
-from nbrpc.errors import NotSendable
+from nbrpc.errors import NotSendable, RemoteProtocolError
 from nbrpc.objects.boxing import Boxing, ByReference, ByValue, Draft
 from nbrpc.objects.specials import MIMICKED, SPECIALS
-from nbrpc.objects.static import lineage, namespace
+from nbrpc.objects.static import is_class, lineage, namespace
 from nbrpc.protocol import codec
 from nbrpc.protocol.codec import Description, Value
 from nbrpc.protocol.rpyc.brine import is_dumpable
@@ -59,6 +59,10 @@ ALWAYS = ("__eq__", "__ge__", "__gt__", "__hash__", "__le__", "__lt__", "__ne__"
 EXPOSED = "exposed_"
 """The prefix of the names that an RPyC server exposes, unless it is configured otherwise."""
 
+MOST_METHODS = 4_096
+LONGEST_NAME = 200
+"""What is taken of the methods that a peer tells of a class; the rest is found by asking."""
+
 Inspect = Callable[[int, float | None], Any]
 
 
@@ -73,6 +77,10 @@ class RpycBoxing(Boxing):
         Asks the peer for the methods of one of its objects: pairs of name and docstring.
     resolve
         Gives the proxy that an attribute of a proxy leads to.
+    note_class
+        Tells the protocol which class an object is of, by a number.
+    class_numbers
+        Those numbers, by the identity of the class, which lives as long.
     tells_methods
         Whether what the peer tells then are methods only, and not classes as well.
     """
@@ -81,6 +89,8 @@ class RpycBoxing(Boxing):
     inspect: Inspect
     resolve: Callable[[int, str], Any]
     tells_methods: Callable[[], bool]
+    note_class: Callable[[codec.Ref, Description, int], None]
+    class_numbers: dict[int, tuple[int, object]]
     patience: float | None = None
     """Seconds that a peer may take to describe a class; None is its session's deadline."""
 
@@ -112,6 +122,15 @@ class RpycBoxing(Boxing):
         if home is not None:
             return self._box_home(*home, draft)
         return self.box_reference(obj, draft)
+
+    def box_reference(self, obj: object, draft: Draft) -> codec.Ref:
+        """Lend an object to the peer, which takes a class and its instances to belong together."""
+        ref = super().box_reference(obj, draft)
+        if ref.description is not None:
+            cls = obj if is_class(obj) else type(obj)
+            number, _ = self.class_numbers.setdefault(id(cls), (len(self.class_numbers), cls))
+            self.note_class(ref, ref.description, number)
+        return ref
 
     def _box_home(self, oid: int, path: str, draft: Draft) -> Value:
         """Send an object of the peer home; a method is read first, since RPyC knows no paths."""
@@ -151,9 +170,7 @@ class RpycBoxing(Boxing):
         if known is not None:
             return describe_builtin(known)
         # Held as long as it is asked about; the reference itself becomes a proxy afterwards.
-        methods = [
-            method for method, *_ in self.inspect(ref.oid, self.patience) if type(method) is str
-        ]
+        methods = methods_in(self.inspect(ref.oid, self.patience))
         specials = {method for method in methods if method in SPECIALS}
         members = {} if is_class else members_of(methods, certain=self.tells_methods())
         if "__enter__" in specials:
@@ -169,6 +186,23 @@ class RpycBoxing(Boxing):
             None,
             "",
         )
+
+
+def methods_in(told: object) -> list[str]:
+    """Give the names in what a peer tells of a class: pairs of a name and a docstring.
+
+    Raises
+    ------
+    RemoteProtocolError
+        It is nothing of that kind.
+    """
+    if type(told) is not tuple:
+        raise RemoteProtocolError("the peer describes a class in no way that RPyC has")
+    return [
+        pair[0]
+        for pair in told[:MOST_METHODS]
+        if type(pair) is tuple and pair and type(pair[0]) is str and len(pair[0]) <= LONGEST_NAME
+    ]
 
 
 def members_of(methods: list[str], *, certain: bool) -> dict[str, str]:

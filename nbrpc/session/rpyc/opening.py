@@ -54,7 +54,8 @@ def introduce(session: RpycSession, connection: Connection, reply: Any, seconds:
     try:
         root = session.result_of(call)
     except (CallTimeout, NbrpcError) as error:
-        raise ConnectFailed(f"{session.name} does not say what it serves: {error}") from error
+        reason = str(error).partition("\n")[0]  # without the traceback of the peer
+        raise ConnectFailed(f"{session.name} does not say what it serves: {reason}") from error
     finally:
         session.boxing.patience = None
     if not is_proxy(root):

@@ -27,7 +27,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from nbrpc.errors import CallTimeout, NbrpcError
+from nbrpc.errors import CallTimeout, NbrpcError, RemoteProtocolError
 from nbrpc.objects import proxy as proxies
 from nbrpc.objects import proxy_classes
 from nbrpc.objects.access import Policy
@@ -37,7 +37,7 @@ from nbrpc.objects.rebuilt import is_plain
 from nbrpc.objects.static import own_attributes
 from nbrpc.options import Limits, Timing
 from nbrpc.protocol import messages
-from nbrpc.protocol.codec import Description
+from nbrpc.protocol.codec import Box, Description
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.protocol.rpyc.handlers import Dialect
 from nbrpc.protocol.rpyc.machine import FIRST_QUICK_SEQ, NO_REPLY, RpycProtocol
@@ -45,7 +45,7 @@ from nbrpc.protocol.rpyc.requests import RpycOperation
 from nbrpc.session import serial
 from nbrpc.session.call import Call, current_job
 from nbrpc.session.job import RequestJob
-from nbrpc.session.rpyc import iterating, quick, translated
+from nbrpc.session.rpyc import cells, iterating, patience, quick, translated
 from nbrpc.session.rpyc.boxing import RpycBoxing
 from nbrpc.session.rpyc.operations import RPYC_OPERATIONS
 from nbrpc.session.session import Session
@@ -55,7 +55,7 @@ from nbrpc.transports.tuning import acknowledge_at_once, keep_alive
 
 __all__ = ["RpycSession"]
 
-ENOUGH = 16
+ENOUGH = 64
 """Requests that are written together."""
 
 FEW = 12
@@ -67,7 +67,7 @@ KEEP_ALIVE = 5.0
 FREE_NESTING = 24
 """Jobs within each other up to which a thread that waits inside a job runs the next one at once."""
 
-PATIENCE = 0.05
+PATIENCE = 0.005
 """Seconds for which such a thread waits for its answer first, if others were queued before it
 asked: calls whose handlers call back would pile up on the stack when many come at once. A job that
 has to run before that answer can come is held up by so much."""
@@ -102,6 +102,8 @@ class RpycSession(Session):
     """Whether the peer lets this side run code."""
     classic_root: Any = None
     """What the peer has as root where this side lets it run code, once it has asked."""
+    cell_shell: Any = None
+    """What runs cells on the peer, once there was one."""
 
     def __init__(
         self,
@@ -130,6 +132,8 @@ class RpycSession(Session):
         self.acknowledge = acknowledge_at_once(transport)
         keep_alive(transport, timing.heartbeat or KEEP_ALIVE)
         boxing = RpycBoxing(policy, limits, self.guard, self._make_proxy, self._home)
+        boxing.note_class = protocol.lent.note_class
+        boxing.class_numbers = {}
         protocol.object_of = self._object_of
         boxing.tells_methods = lambda: protocol.dialect is Dialect.RPYC6
         boxing.class_of = protocol.held.class_of
@@ -188,8 +192,11 @@ class RpycSession(Session):
         """Ask the peer and wait for the answer; in several requests where RPyC needs them."""
         translate = translated.TRANSLATED.get(op)
         if translate is not None:
-            return translate(self, oid, name, args)
-        if self.plain_socket is not None and not (kwargs or timeout or self.default_timeout):
+            with patience.within(timeout):
+                return translate(self, oid, name, args)
+        if timeout is None:
+            timeout = patience.seconds_left()
+        if self.plain_socket is not None and not (kwargs or timeout):
             value = quick.request(self, self.plain_socket, op, oid, name, args)
             if value is not NO_REPLY:
                 return value
@@ -251,9 +258,13 @@ class RpycSession(Session):
         if op == Operation.EVALUATE:
             oid, name, args = self.root._nbrpc_oid_, "eval", (name,)
             op = Operation.CALL
+        elif op == Operation.CELL:
+            cells.start(self, call, name, args)
+            return
         elif op in translated.MISSING:
             translated.MISSING[op](self, oid, name, args)
         call.inside = current_job.get()
+        call.plain = op == RpycOperation.SPECIALS
         super().send_request(call, op, oid, name, args, kwargs, timeout)
 
     def begin(self, *request: Any) -> tuple[Any, float | None]:
@@ -266,6 +277,21 @@ class RpycSession(Session):
         else:
             call.patience = PATIENCE if behind else 0.0
         return call, deadline
+
+    def result_of(self, call: Any) -> Any:
+        """Give the value of a call that is done, or raise its error.
+
+        Raises
+        ------
+        RemoteProtocolError
+            A class is described with references, whose classes would have to be described.
+        """
+        reply = call.reply
+        described = getattr(call, "plain", False) and type(reply) is messages.Reply
+        if described and isinstance(reply.value, Box):
+            self.boxing.discard(reply.value)
+            raise RemoteProtocolError(f"{self.name} describes a class in no way that RPyC has")
+        return super().result_of(call)
 
     def _has_queued(self) -> bool:
         """Whether requests of the peer wait that are no releases."""
@@ -382,6 +408,8 @@ class RpycSession(Session):
     def new_job(self, request: messages.Request) -> RequestJob:
         """Make a job of a request; one for a thread of a serial service that waits is run there."""
         job = super().new_job(request)
+        if self.cell_shell is not None:
+            request.parent = cells.home_of_output(self, request)
         home = serial.thread_for(job)
         if home is not None:
             for call in reversed(list(self.pending.values())):

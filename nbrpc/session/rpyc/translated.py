@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from nbrpc.errors import LocalProtocolError, NbrpcError
+from nbrpc.errors import AccessDenied, LocalProtocolError
 from nbrpc.objects.proxy import is_proxy, target_of
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Operation
 from nbrpc.protocol.rpyc.requests import RpycOperation
+from nbrpc.session.rpyc import cells
 from nbrpc.session.rpyc.copying import deliver, obtain
+from nbrpc.session.rpyc.looking import describe, html_of
+from nbrpc.session.rpyc.patience import seconds_left
 
 if TYPE_CHECKING:
     from nbrpc.session.rpyc.session import RpycSession
@@ -21,7 +24,7 @@ Translation = Callable[[Any, int, str, tuple[Any, ...]], Any]
 
 
 def _ask(session: RpycSession, op: int, oid: int, name: str, args: tuple[Any, ...] = ()) -> Any:
-    return session.finish(*session.begin(op, oid, name, args))
+    return session.finish(*session.begin(op, oid, name, args, None, seconds_left()))
 
 
 def _root(session: RpycSession, _oid: int, _name: str, _args: tuple[Any, ...]) -> Any:
@@ -48,34 +51,19 @@ def _of_member(op: int) -> Translation:
 def _names(session: RpycSession, oid: int, _name: str, _args: tuple[Any, ...]) -> list[str]:
     """Give the names of an object; those of Python's own are left out, as nbrpc's peers do."""
     found = _ask(session, Operation.DIR, oid, "")
-    return [name for name in found if type(name) is str and name[:1] != "_"]
+    told = found if type(found) is tuple else ()
+    return [name for name in told if type(name) is str and name[:1] != "_"]
 
 
 def _display(session: RpycSession, oid: int, name: str, args: tuple[Any, ...]) -> dict[str, str]:
-    return {"text/plain": printable(str(TRANSLATED[Operation.REPR](session, oid, name, args)))}
-
-
-def _describe(session: RpycSession, oid: int, name: str, args: tuple[Any, ...]) -> dict[str, Any]:
-    """Give the documentation of an object or attribute, or its keys; RPyC tells no more."""
-    if args[:1] == ("keys",):
-        keys = _ask(session, Operation.CALL, oid, "keys")
-        return {"keys": [key for key in keys if type(key) is str]}
-    if args:
-        raise LocalProtocolError("the peer speaks RPyC, which cannot show objects page by page")
-    doc = None
+    """Give what an object shows itself as: its repr, and HTML where this side may ask for that."""
+    html = None if name else html_of(session, oid)
     try:
-        target: Any = _ask(session, Operation.GET, oid, name) if name else None
-        number = target._nbrpc_oid_ if is_proxy(target) else oid
-        doc = _ask(session, Operation.GET, number, "__doc__")
-    except NbrpcError:
-        pass  # not every peer tells
-    return {
-        **dict.fromkeys(("signature", "source", "file", "line")),
-        "doc": doc if type(doc) is str else None,
-        "kind": "method" if name else "instance",
-        "type_name": "",
-        "members": {},
-    }
+        text = TRANSLATED[Operation.REPR](session, oid, name, args)
+    finally:  # it was asked for, and may hold something
+        told = None if html is None else html()
+    data = {"text/plain": printable(str(text))}
+    return data if told is None else {**data, "text/html": told}
 
 
 def _is_instance(session: RpycSession, oid: int, _name: str, args: tuple[Any, ...]) -> bool:
@@ -107,6 +95,11 @@ def _classic(attribute: str) -> Translation:
     """Make a request to run code, of a peer that serves RPyC's classic mode."""
 
     def translate(session: RpycSession, _oid: int, text: str, args: tuple[Any, ...]) -> Any:
+        if session.connecting and not session.allows_code:
+            raise AccessDenied(
+                f"{session.name} speaks RPyC and does not let clients run code: that takes a "
+                "server of its classic mode"
+            )
         root = _root(session, 0, "", ())
         if args == ("namespace",):
             return _ask(session, Operation.GET, root._nbrpc_oid_, "namespace")
@@ -135,9 +128,6 @@ MISSING: dict[int, Translation] = {
     Operation.SUBSCRIBE: _missing("events", "pass a function, which the service calls"),
     Operation.WATCH: _missing("events", f"read it now and then, or {SERVE}"),
     Operation.STREAM: _missing("streams", SERVE),
-    Operation.CELL: _missing("remote cells", f"use conn.execute, or {SERVE}"),
-    Operation.COMPLETE: _missing("completion", SERVE),
-    Operation.INSPECT: _missing("inspection", SERVE),
 }
 """What RPyC has nothing for."""
 
@@ -147,7 +137,7 @@ TRANSLATED: dict[int, Translation] = {
     Operation.REPR: _of_member(Operation.REPR),
     Operation.NAMES: _names,
     Operation.DISPLAY: _display,
-    Operation.DESCRIBE: _describe,
+    Operation.DESCRIBE: describe,
     Operation.INSTANCE: _is_instance,
     Operation.EXCHANGE: _leave,
     Operation.OBTAIN: obtain,
@@ -155,6 +145,8 @@ TRANSLATED: dict[int, Translation] = {
     Operation.IMPORT: _classic("getmodule"),
     Operation.EVALUATE: _classic("eval"),
     Operation.EXECUTE: _classic("execute"),
+    Operation.COMPLETE: cells.complete,
+    Operation.INSPECT: cells.inspect,
     **MISSING,
 }
 """From an operation to what carries it out."""

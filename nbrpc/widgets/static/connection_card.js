@@ -2,7 +2,12 @@
 
 const BEAT = 2000; // milliseconds between two signs that somebody looks
 const DOUBT = 4000; // milliseconds within which a second press disconnects
-const SAID = { open: ["✓", "open"], closed: ["✗", "closed"], lost: ["✗", "connection lost"] };
+const SAID = {
+  open: ["✓", "open"],
+  reconnecting: ["…", "reconnecting"],
+  closed: ["✗", "closed"],
+  lost: ["✗", "connection lost"],
+};
 
 /** Bring a table of names and values up to date, in place. */
 function tabulate(body, rows) {
@@ -82,12 +87,12 @@ function render({ model, el, signal }) {
     const [icon, word] = SAID[state] ?? SAID.lost;
     say(status, `${icon} ${word}`);
     say(reason, model.get("reason"));
-    disconnect.disabled = state !== "open";
+    disconnect.disabled = state !== "open" && state !== "reconnecting";
   });
 
   const beat = () => {
     if (document.visibilityState !== "visible" || el.offsetParent === null) return;
-    if (model.get("state") !== "open") return;
+    if (disconnect.disabled) return;
     try {
       model.send({ kind: "seen" });
     } catch {

@@ -1,0 +1,355 @@
+"""A connection that comes back by itself after its link was lost.
+
+Theory of operation
+-------------------
+A `Connection` made with ``reconnect=True`` has a `Revival`. When its session is lost, and was not
+closed on this side, a worker tries to open a new one: at once, then after 50 ms, twice as long each
+time up to 5 s, with some chance in it so that the clients of a server do not all come at the same
+moment. The new session takes the place of the old one in the same connection.
+
+What comes back is what can be named: the root, under the proxies of it that the user holds, and the
+subscriptions to its events. A call on it that begins meanwhile waits. Any other proxy stands for an
+object that is gone with the connection; it raises `StaleReference`, and never reaches another
+object, since it keeps to its old session. A call that was under way fails at once and is never sent
+again: whether it ran, only the caller can find out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nbrpc.errors import (
+    AuthenticationFailed,
+    ConnectFailed,
+    ConnectionLost,
+    NbrpcError,
+    StaleReference,
+)
+from nbrpc.objects.proxy import set_slot
+from nbrpc.protocol.messages import Operation
+from nbrpc.session import interrupts
+from nbrpc.session.reactor import reactor
+from nbrpc.session.waiting import lost
+
+if TYPE_CHECKING:
+    from nbrpc.session.call import Call
+    from nbrpc.session.connection import Connection
+    from nbrpc.session.session import Session
+    from nbrpc.session.subscriptions import Subscription
+
+__all__ = ["Revival"]
+
+log = logging.getLogger("nbrpc.session")
+
+FIRST_DELAY = 0.05
+LONGEST_DELAY = 5.0
+"""Seconds between two attempts: of the first pause, and the most."""
+
+ATTEMPT = 5.0
+"""Seconds that one attempt may take."""
+
+MOST_REFUSALS = 5
+"""Times in a row that a server may refuse the token before it is given up."""
+
+TICK = 0.1
+"""Seconds of one sleep of a call that waits, after which an interrupt is looked for."""
+
+WITHOUT_OBJECT = frozenset(
+    {Operation.ROOT, Operation.IMPORT, Operation.EVALUATE, Operation.EXECUTE, Operation.CELL}
+    | {Operation.COMPLETE, Operation.INSPECT, Operation.DELIVER}
+)
+"""Operations that name no object, so that a new session can carry them out as well."""
+
+LOOKING = frozenset(
+    {Operation.DISPLAY, Operation.REPR, Operation.STR, Operation.DIR, Operation.NAMES}
+    | {Operation.DESCRIBE, Operation.COMPLETE, Operation.INSPECT}
+)
+"""Operations of somebody who only looks, and is not kept waiting."""
+
+
+class Revival:
+    """Brings a connection back.
+
+    Parameters
+    ----------
+    connection
+        Whose sessions these are.
+    open_again
+        Opens a new session for that connection, within so many seconds.
+
+    Attributes
+    ----------
+    attempts : int
+        How often it was tried since the link was lost.
+    came_back : int
+        How often the connection has come back.
+    """
+
+    def __init__(self, connection: Connection, open_again: Callable[[float], Any]) -> None:
+        self._connection = connection
+        self._open_again = open_again
+        self._changed = threading.Condition()
+        self._suspended: list[Subscription] = []
+        self._anchor: Any = None
+        """The new session's own proxy of the root: it keeps the reference that others use."""
+        self._given_up: BaseException | None = None
+        self._ready: Session | None = None
+        """The session whose root is known, so that calls can go there."""
+        self._trying = False
+        self._refused = 0
+        self.patience: float | None = None
+        """Seconds that a new call waits at most for the return; None is its own deadline only."""
+        self.attempts = 0
+        self.came_back = 0
+        self.observers: list[Callable[[], object]] = []
+        """Called when the link is lost, has come back, or is given up; from any thread."""
+        _all.add(self)
+
+    def begin_watching(self) -> None:
+        """Take over the session that the connection has."""
+        session = self.session
+        session.revival = self
+        if session.closed:  # already
+            self.lost(session)
+
+    @property
+    def session(self) -> Session:
+        """The session of the connection at present."""
+        return self._connection.session
+
+    @property
+    def working(self) -> bool:
+        """Whether the link is lost and is tried to be made anew."""
+        return self.session.closed and self._given_up is None
+
+    def lost(self, session: Session) -> None:
+        """The link of a session is lost: begin to try, unless it was closed on this side."""
+        if session is not self.session or self._given_up is not None:
+            return
+        if session.closed_here:
+            self.stop()
+            return
+        with self._changed:
+            begins, self._trying = not self._trying, True
+        if begins:
+            self.attempts = 0
+            reactor().submit(_Attempt(self))
+        self._tell()
+
+    def stop(self) -> None:
+        """Try no more: the connection is closed on this side."""
+        if self._given_up is None:
+            self._give_up(ConnectionLost(f"the connection to {self.session.name} was closed"))
+
+    def on_fork(self) -> None:
+        """In a forked child: the connection belongs to the parent, and nobody tries here."""
+        self._changed = threading.Condition()
+        self._given_up = ConnectionLost(
+            "this process was forked, and its parent has the connection"
+        )
+        self._suspended.clear()
+        self.observers.clear()
+
+    def suspend(self, subscription: Subscription) -> bool:
+        """Keep a subscription that ends with its session; False if it cannot come back."""
+        if self._given_up is not None or subscription.session.closed_here:
+            return False
+        owner = subscription.owner
+        if owner is None or owner._nbrpc_oid_ != subscription.session.root_oid:
+            return False
+        with self._changed:
+            self._suspended.append(subscription)
+        return True
+
+    # ---- trying
+
+    def attempt(self) -> None:
+        """Try once; on a worker."""
+        if self._given_up is not None:
+            return
+        self.attempts += 1
+        old = self.session
+        try:
+            self._open_again(ATTEMPT)
+            if self._given_up is not None:  # closed meanwhile
+                self.session.close()
+                return
+            self.session.revival = self
+            self._resume()
+        except (ConnectFailed, ConnectionLost) as error:
+            log.debug("%s: not back yet: %s", old.name, error)
+        except AuthenticationFailed as error:
+            # A server that has just started may listen before its token can be found.
+            self._refused += 1
+            if self._refused >= MOST_REFUSALS:
+                self._give_up(error)
+                return
+        except Exception as error:  # an attempt that cannot succeed must not be repeated for ever
+            log.exception("%s cannot be connected to again", old.name)
+            self._give_up(error)
+            return
+        else:
+            with self._changed:
+                self._trying = False
+                self._refused = 0
+            if self.session.closed:  # again, before it was watched
+                self.lost(self.session)
+            return
+        longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self.attempts - 1, 10))
+        reactor().call_later(longest * random.uniform(0.5, 1.0), _Attempt(self))  # noqa: S311 - no secret
+
+    def _resume(self) -> None:
+        """Bring back what can be named, and let those go on who wait."""
+        session = self.session
+        try:
+            self._take_over_root(session)
+        except NbrpcError as error:
+            log.warning("%s is back, but its root is not: %s", session.name, error)
+        self._ready = session
+        with self._changed:
+            suspended, self._suspended = self._suspended, []
+        self.came_back += 1
+        self._tell()
+        for subscription in suspended:
+            try:
+                subscription.resume(session)
+            except ConnectionLost:
+                with self._changed:
+                    self._suspended.append(subscription)
+            except NbrpcError as error:
+                subscription.end(error)
+
+    def _take_over_root(self, session: Session) -> None:
+        """Have the proxies of the old root stand for the new one."""
+        root = self._connection.known_root
+        if root is None:
+            return  # nobody has asked for it yet
+        new = session.request(Operation.ROOT, 0, "", timeout=ATTEMPT)
+        session.root_oid = new._nbrpc_oid_
+        for proxy in (root, self._anchor):
+            if proxy is not None:
+                set_slot(proxy, "_nbrpc_oid_", new._nbrpc_oid_)
+                set_slot(proxy, "_nbrpc_session_", session)
+        self._anchor = new
+
+    def _give_up(self, error: BaseException) -> None:
+        self._given_up = error
+        with self._changed:
+            suspended, self._suspended = self._suspended, []
+        for subscription in suspended:
+            subscription.end(error)
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+        for observer in list(self.observers):
+            try:
+                observer()
+            except Exception:  # the view of somebody; the others must be told too
+                log.exception("the state of a connection could not be told")
+
+    # ---- calls
+
+    def check_argument(self, session: Any) -> None:
+        """Refuse a proxy of an earlier session of this connection.
+
+        Raises
+        ------
+        StaleReference
+            It is one; nothing was sent.
+        """
+        if getattr(session, "revival", None) is self:
+            raise StaleReference(
+                f"an argument stands for an object of an earlier connection to {session.name}: get "
+                "it anew from conn.root"
+            )
+
+    def begin(
+        self,
+        old: Session,
+        op: int,
+        oid: int,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        timeout: float | None,
+    ) -> tuple[Call, float | None]:
+        """Begin a request on the session that takes the place of a lost one, once it is there.
+
+        Raises
+        ------
+        StaleReference, ConnectionLost
+            As in `successor`.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        session = self.successor(old, op, oid, deadline)
+        left = None if deadline is None else max(0.001, deadline - time.monotonic())
+        return session.begin(op, session.root_oid if oid else 0, name, args, kwargs, left)
+
+    def successor(self, old: Session, op: int, oid: int, deadline: float | None) -> Session:
+        """Give the session for a call that was begun on a lost one, once it is there.
+
+        Raises
+        ------
+        StaleReference
+            The call is on an object that is gone with the old session.
+        ConnectionLost
+            The deadline passed first, or the connection does not come back.
+        """
+        if op not in WITHOUT_OBJECT and oid != old.root_oid:
+            raise StaleReference(
+                f"this proxy stands for an object of an earlier connection to {old.name}: get it "
+                "anew from conn.root"
+            )
+        if self.patience is not None:
+            ends = time.monotonic() + self.patience
+            deadline = ends if deadline is None else min(ends, deadline)
+        while True:
+            session = self._ready
+            if session is not None and not session.closed:
+                return session
+            if self._given_up is not None or op in LOOKING:
+                raise lost(old)
+            remaining = TICK
+            if deadline is not None:
+                remaining = min(TICK, deadline - time.monotonic())
+                if remaining <= 0:
+                    raise ConnectionLost(
+                        f"the connection to {old.name} is lost and did not come back in time; it "
+                        f"is still tried ({self.attempts} attempts so far)"
+                    )
+            interrupts.check()
+            with self._changed:
+                session = self._ready
+                if (session is None or session.closed) and self._given_up is None:
+                    self._changed.wait(remaining)
+
+
+_all: weakref.WeakSet[Revival] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for revival in list(_all):
+        revival.on_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Attempt:
+    """An attempt, as a job of the reactor."""
+
+    def __init__(self, revival: Revival) -> None:
+        self._revival = revival
+
+    def run(self) -> None:
+        self._revival.attempt()
