@@ -66,6 +66,8 @@ class Service(NativeService):
 class VoidService(Service):
     """A service that exposes nothing."""
 
+    exposes_nothing: ClassVar[bool] = True
+
 
 class Slave:
     """What a classic peer asks for: code is run in one namespace."""
