@@ -5,7 +5,8 @@ Theory of operation
 A `Connection` made with ``reconnect=True`` has a `Revival`. When its session is lost, and was not
 closed on this side, a worker tries to open a new one: at once, then after 50 ms, twice as long each
 time up to 5 s, with some chance in it so that the clients of a server do not all come at the same
-moment. The new session takes the place of the old one in the same connection.
+moment; in the first minute the pauses stay below a second. The new session takes the place of the
+old one in the same connection.
 
 What comes back is what can be named: the root, under the proxies of it that the user holds, and the
 subscriptions to its events. A call on it that begins meanwhile waits. Any other proxy stands for an
@@ -52,8 +53,14 @@ FIRST_DELAY = 0.05
 LONGEST_DELAY = 5.0
 """Seconds between two attempts: of the first pause, and the most."""
 
+EARLY = 60.0
+EARLY_DELAY = 0.8
+"""Seconds of an outage in which the pauses are at most so long: a server that is only started anew
+is found within a second of its return."""
+
 ATTEMPT = 5.0
-"""Seconds that one attempt may take."""
+"""Seconds that one attempt may take; the first ones less, since a place may be silent now and
+answer a moment later."""
 
 MOST_REFUSALS = 5
 """Times in a row that a server may refuse the token before it is given up."""
@@ -104,6 +111,7 @@ class Revival:
         """The session whose root is known, so that calls can go there."""
         self._trying = False
         self._refused = 0
+        self._lost_at = 0.0
         self.patience: float | None = None
         """Seconds that a new call waits at most for the return; None is its own deadline only."""
         self.attempts = 0
@@ -140,6 +148,7 @@ class Revival:
             begins, self._trying = not self._trying, True
         if begins:
             self.attempts = 0
+            self._lost_at = time.monotonic()
             reactor().submit(_Attempt(self))
         self._tell()
 
@@ -177,7 +186,7 @@ class Revival:
         self.attempts += 1
         old = self.session
         try:
-            self._open_again(ATTEMPT)
+            self._open_again(min(ATTEMPT, 0.5 + 0.5 * self.attempts))
             if self._given_up is not None:  # closed meanwhile
                 self.session.close()
                 return
@@ -202,7 +211,9 @@ class Revival:
             if self.session.closed:  # again, before it was watched
                 self.lost(self.session)
             return
-        longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self.attempts - 1, 10))
+        early = time.monotonic() - self._lost_at < EARLY
+        most = EARLY_DELAY if early else LONGEST_DELAY
+        longest = min(most, FIRST_DELAY * 2.0 ** min(self.attempts - 1, 10))
         reactor().call_later(longest * random.uniform(0.5, 1.0), _Attempt(self))  # noqa: S311 - no secret
 
     def _resume(self) -> None:
