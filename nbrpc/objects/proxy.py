@@ -110,12 +110,15 @@ class Proxy:
     __slots__ = (
         "__weakref__",
         "_nbrpc_description_",
+        "_nbrpc_name_",
         "_nbrpc_oid_",
         "_nbrpc_session_",
         "_nbrpc_stream_",
     )
 
     _nbrpc_description_: Description
+    _nbrpc_name_: str | None
+    """The attribute as which a function of an RPyC peer was read: it tells no names."""
     _nbrpc_oid_: int
     _nbrpc_session_: Caller
     _nbrpc_stream_: Any
@@ -152,8 +155,10 @@ class Proxy:
                 f"{description.name!r} object has no attribute {name!r}", name=name, obj=self
             )
         found = self._nbrpc_session_.request(Operation.GET, self._nbrpc_oid_, name)
-        if kind == "routine" and isinstance(found, Proxy) and found._nbrpc_is_function_:
-            setattr(type(self), name, remote_method(name, description))
+        if self._nbrpc_session_.nests and isinstance(found, Proxy) and found._nbrpc_is_function_:
+            set_slot(found, "_nbrpc_name_", name)
+            if kind == "routine":
+                setattr(type(self), name, remote_method(name, description))
         return found
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -71,4 +71,5 @@ def make_proxy(cls: type[Proxy], session: Caller, oid: int, description: Descrip
     set_slot(proxy, "_nbrpc_oid_", oid)
     set_slot(proxy, "_nbrpc_description_", description)
     set_slot(proxy, "_nbrpc_stream_", None)
+    set_slot(proxy, "_nbrpc_name_", None)
     return proxy

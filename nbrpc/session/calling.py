@@ -76,7 +76,7 @@ class AsyncFunction:
 
 def _name_of(function: Any, target: Any) -> str:
     if target is not None:
-        return target[2] or str(function._nbrpc_description_.name)
+        return target[2] or str(function._nbrpc_name_ or function._nbrpc_description_.name)
     return str(getattr(function, "__name__", type(function).__name__))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbrpc.errors import AccessDenied, CallTimeout
 from nbrpc.objects.boxing import by_value
+from nbrpc.objects.proxy import target_of
 from nbrpc.options import check_seconds
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.call import Call
@@ -330,7 +331,7 @@ class Connection:
     @property
     def builtins(self) -> Any:
         """The peer's builtins."""
-        if self._builtins is None:
+        if not _lives(self._builtins):
             self._builtins = self._import("builtins")
         return self._builtins
 
@@ -339,7 +340,7 @@ class Connection:
     @property
     def namespace(self) -> Any:
         """The namespace of `eval`, `execute` and cells."""
-        if self._namespace is None:
+        if not _lives(self._namespace):
             self._namespace = self.session.request(Operation.EXECUTE, 0, "", ("namespace",))
         return self._namespace
 
@@ -437,6 +438,12 @@ class _Arrival(Call):
         """It ends with an arrival only."""
 
 
+def _lives(proxy: object) -> bool:
+    """Whether this is a proxy, of a session that is not lost: then it need not be asked for."""
+    target: Any = target_of(proxy)
+    return target is not None and not target[0].closed
+
+
 class Modules:
     """The modules of a peer, imported as they are named."""
 
@@ -450,7 +457,7 @@ class Modules:
     def __getitem__(self, name: str) -> Any:
         if isinstance(name, tuple):
             name = ".".join(name)
-        if name not in self._known:
+        if not _lives(self._known.get(name)):
             self._known[name] = self._load(name)
         return self._known[name]
 

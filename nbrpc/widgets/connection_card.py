@@ -183,6 +183,8 @@ def facts_of(connection: Connection) -> list[tuple[str, str]]:
 def connection_bundle(connection: Connection, name: str = "") -> dict[str, str]:
     """Give the card of a connection: as HTML and as one line of text."""
     rows = facts_of(connection)
+    if connection.state != "open":
+        rows.insert(0, ("state", connection.state))
     rows.append(("remote code", "allowed (%%remote)" if connection.allows_code else "not allowed"))
     if not connection.closed:
         rows.append(("round trip", latency(connection)))

@@ -236,12 +236,14 @@ def test_modules_are_loaded_anew(server):
     try:
         url = f"nbrpc://127.0.0.1:{port}"
         with nbrpc.classic.connect(url, token="t" * 32, reconnect=True) as conn:
-            assert conn.modules.os.getpid() == first.pid
+            modules = conn.modules
+            assert modules.os.getpid() == first.pid
             conn.execute("x = 1")
             first.kill()
             first.wait()
             first.stdout.close()
             first, _ = start(port)
+            assert modules.os.getpid() == first.pid
             assert conn.eval("'x' in globals()") is False
             assert conn.modules.os.getpid() == first.pid
     finally:
