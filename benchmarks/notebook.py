@@ -145,6 +145,7 @@ def flood(kernel: Kernel, _: int) -> None:
             time.sleep(0.05)  # a person is slower still
         sums = kernel.ok(
             "import asyncio\nsent, before = await job, -1\n"
+            # until no more come
             "while before != (before := sub.received + sub.dropped): await asyncio.sleep(0.3)\n"
             "print(sent, sub.received, sub.dropped, sub.queued)"
         )

@@ -63,7 +63,7 @@ def make_service(api: Any) -> type:
 
             def run() -> None:
                 for _ in range(count):
-                    time.sleep(0.005)
+                    time.sleep(0.005)  # the pace of the events
                     send(time.monotonic_ns())
 
             threading.Thread(target=run, daemon=True).start()
@@ -84,7 +84,7 @@ def serve(kind: str) -> None:
     thread = threading.Thread(target=server.start)
     thread.start()
     while not server.active and thread.is_alive():
-        time.sleep(0.001)
+        time.sleep(0.001)  # RPyC says nothing when it listens
     print(server.port, flush=True)
     thread.join()
 
@@ -291,7 +291,7 @@ def answer(kind: str, ports: str, *, quick: bool) -> None:
     for line in sys.stdin:
         try:
             reply: dict[str, Any] = {"value": CLIENT_MEASURES[line.strip()](bed)}
-        except Exception as exc:
+        except Exception as exc:  # told to the parent, which shows it
             traceback.print_exc()
             reply = {"error": f"{type(exc).__name__}: {exc}".splitlines()[0]}
         print(json.dumps(reply), file=answers, flush=True)

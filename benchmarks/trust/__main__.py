@@ -16,7 +16,7 @@ def measured(row: Row, *, quick: bool) -> Outcome:
     """Measure a row; one that raises has failed."""
     try:
         return row.measure(quick)
-    except Exception as error:
+    except Exception as error:  # a row that breaks falls short
         traceback.print_exc()
         return Outcome(note=f"{type(error).__name__}: {error}")
 

@@ -78,18 +78,18 @@ class World:
     def restart(self) -> None:
         """Kill the server, and start it anew, at once or after a while."""
         self.kill()
-        time.sleep(self.chance.choice((0.0, 0.0, 0.5)))
+        time.sleep(self.chance.choice((0.0, 0.0, 0.5)))  # how long the fault lasts
         self.start()
 
     def refuse(self) -> None:
         """Hang up on everybody for a while."""
         self.proxy.refuse()
-        time.sleep(self.chance.uniform(0.1, 0.5))
+        time.sleep(self.chance.uniform(0.1, 0.5))  # how long the fault lasts
 
     def freeze(self) -> None:
         """Forward nothing for a while, too short to be noticed."""
         self.proxy.freeze()
-        time.sleep(self.chance.uniform(0.05, 0.5))
+        time.sleep(self.chance.uniform(0.05, 0.5))  # how long the fault lasts
 
     def freeze_and_cut(self) -> None:
         """Forward nothing for a while, and never what was held."""
@@ -99,25 +99,25 @@ class World:
     def black_hole(self) -> None:
         """Forward nothing until both ends have given up."""
         self.proxy.freeze()
-        time.sleep(3.5)
+        time.sleep(3.5)  # how long the fault lasts
         self.proxy.cut()
 
     def half_open(self) -> None:
         """Forward nothing in one direction for a while, then cut."""
         self.proxy.half_open(self.chance.choice(("to_server", "to_client")))
-        time.sleep(self.chance.uniform(0.05, 0.5))
+        time.sleep(self.chance.uniform(0.05, 0.5))  # how long the fault lasts
         self.proxy.cut()
 
     def split(self) -> None:
         """Forward in small pieces, with delays, and cut in the middle of one."""
         self.proxy.fault = Fault(largest=7, delay=0.001, jitter=0.002)
-        time.sleep(self.chance.uniform(0.1, 0.3))
+        time.sleep(self.chance.uniform(0.1, 0.3))  # how long the fault lasts
         self.proxy.cut()
 
     def trickle(self) -> None:
         """Forward slowly for a while."""
         self.proxy.trickle(2000)
-        time.sleep(self.chance.uniform(0.1, 0.5))
+        time.sleep(self.chance.uniform(0.1, 0.5))  # how long the fault lasts
 
     def disturb(self) -> str:
         """Have something happen, and make it whole again; give what it was."""
@@ -172,7 +172,7 @@ class Caller:
                 part = None
             except (nbrpc.ConnectionLost, nbrpc.CallTimeout):
                 self.failed += 1
-            except Exception as error:
+            except Exception as error:  # every failure goes into the ledger
                 self.violations.append(f"{type(error).__name__}: {error}")
             self.longest = max(self.longest, time.monotonic() - self.begun)
         self.begun = float("inf")
@@ -246,7 +246,7 @@ def chaos(quick: bool) -> Outcome:  # noqa: FBT001 - the signature of all rows
                 lost += 1
             else:
                 recoveries.append((back, what))
-            time.sleep(world.chance.uniform(0.05, 0.3))
+            time.sleep(world.chance.uniform(0.05, 0.3))  # calm between two faults
         stop.set()
         for caller in callers:
             caller.thread.join(CALL + 4)
@@ -284,5 +284,5 @@ def _all_succeed(callers: list[Caller], since: float) -> float | None:
             return max(
                 next(moment for moment in caller.successes if moment > since) for caller in callers
             ) - since  # fmt: skip
-        time.sleep(0.002)
+        time.sleep(0.002)  # the pace of the calls
     return None

@@ -71,7 +71,7 @@ def _one_kill(chance: random.Random) -> Kill:
         for thread in threads:
             thread.start()
         results = [nbrpc.async_(root.nap)(60) for _ in range(WAITERS)]
-        time.sleep(0.05 + chance.random() * 0.05)
+        time.sleep(0.05 + chance.random() * 0.05)  # the kill comes at a random moment
         killed = time.monotonic()
         process.kill()
         for thread in threads:

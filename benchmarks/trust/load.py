@@ -28,7 +28,7 @@ def _until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.01)
+        time.sleep(0.01)  # until what was dropped is released
     return True
 
 
@@ -71,6 +71,7 @@ def leak(quick: bool) -> Outcome:  # noqa: FBT001 - the signature of all rows
             # Workers that nobody needs end after 30 s; until then they are no leak.
             there = tuple(root.resources())
             figures = conn.statistics()
+            # a named tuple's parts
             return _here(), there, (figures.pending, figures.imported)  # type: ignore[return-value]
 
         # Caches reach their size, and so do the arenas of as many threads as may come to run.

@@ -23,7 +23,7 @@ class Service(rpyc.Service):
     def exposed_add(self, a, b):
         return a + b
     def exposed_nap(self, seconds):
-        time.sleep(seconds)
+        time.sleep(seconds)  # what the service does
 server = ThreadedServer(Service, hostname="127.0.0.1", port=0)
 print(server.port, flush=True)
 server.start()

@@ -51,11 +51,11 @@ class Service(nbrpc.Service):
 
     def exposed_nap(self, seconds: float) -> None:
         """Sleep."""
-        time.sleep(seconds)
+        time.sleep(seconds)  # what the service does
 
     async def exposed_nap_later(self, seconds: float) -> None:
         """Sleep without a thread."""
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # what the service does
 
     def exposed_take(self, data: bytes) -> int:
         """Take bytes."""
@@ -83,7 +83,7 @@ class Service(nbrpc.Service):
                 else:
                     self.told.emit(len(taken))
                 taken.append(time.perf_counter() - start)
-            time.sleep(0.002)
+            time.sleep(0.002)  # the pace of the events
         ordered = sorted(taken)
         return [ordered[int(count * 0.99)], ordered[-1]]
 

@@ -68,7 +68,7 @@ def connect(
     host: str,
     port: int = DEFAULT_SERVER_PORT,
     ipv6: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
-    keepalive: Any = False,  # noqa: FBT002
+    keepalive: Any = False,  # noqa: FBT002 - RPyC's signature
 ) -> RpycConnection:
     """Connect to a classic server; see ``rpyc.connect``."""
     return factory.connect(host, port, SlaveService, ipv6=ipv6, keepalive=keepalive)

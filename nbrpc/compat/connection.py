@@ -143,7 +143,7 @@ class RpycConnection(Connection):
         try:
             if before is not None:
                 before(self.root)
-        except Exception:
+        except Exception:  # the user's hook, as RPyC has it
             if not self._config.get("close_catchall"):
                 raise
         finally:

@@ -149,7 +149,7 @@ class UDPRegistryClient(RegistryClient):
         timeout: float = 2,
         bcast: bool | None = None,  # noqa: FBT001 - RPyC's signature
         logger: Any = None,
-        ipv6: bool = False,  # noqa: FBT001, FBT002
+        ipv6: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
     ) -> None:
         super().__init__(ip, port, timeout, logger)
         self.sock_family = socket.AF_INET6 if ipv6 else socket.AF_INET
@@ -162,7 +162,7 @@ class UDPRegistryClient(RegistryClient):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             if interface:
                 sock.bind((interface, 0))
-        except BaseException:
+        except BaseException:  # and it is raised again
             sock.close()
             raise
         return sock

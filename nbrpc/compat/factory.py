@@ -64,7 +64,7 @@ def connect(
     service: Any = VoidService,
     config: Config = NO_CONFIG,
     ipv6: bool = False,  # noqa: ARG001, FBT001, FBT002 - RPyC's signature
-    keepalive: Any = False,  # noqa: ARG001, FBT002
+    keepalive: Any = False,  # noqa: ARG001, FBT002 - RPyC's signature
 ) -> RpycConnection:
     """Connect to a server.
 
@@ -93,6 +93,7 @@ def unix_connect(
     path: str, service: Any = VoidService, config: Config = NO_CONFIG
 ) -> RpycConnection:
     """Connect to a server on a Unix socket."""
+    # pathlib would resolve more
     return connect_to(Address.unix(os.path.abspath(path)), service, config)  # noqa: PTH100
 
 
@@ -110,7 +111,7 @@ def connect_to(
         connection: Any = open_address(address.with_token(token), terms, tls)
     except ConnectFailed as error:
         raise _also_as_the_system_has_it(error) from error.__cause__
-    return connection  # type: ignore[no-any-return]
+    return connection  # type: ignore[no-any-return] # the terms make that kind
 
 
 SYSTEM_ERRORS = (ConnectionRefusedError, FileNotFoundError, TimeoutError, socket.gaierror)
@@ -192,7 +193,7 @@ def connect_socket(
     except Foreign as error:
         go_on = _continue_as_rpyc if role is Role.CLIENT else _answer_as_rpyc
         connection = go_on(transport, error.head, terms)
-    return connection  # type: ignore[no-any-return]
+    return connection  # type: ignore[no-any-return] # the terms make that kind
 
 
 def _answer_as_rpyc(transport: SocketTransport, head: bytes, terms: Terms) -> Any:
@@ -309,12 +310,13 @@ def connect_subproc(
     conn.proc
         The process. It sees the end of its input when the connection is closed.
     """
+    # what the caller names
     process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
     stream = PipeStream(process.stdout, process.stdin)
     stream.role = "client"
     try:
         connection = connect_stream(stream, service, config)
-    except BaseException:
+    except BaseException:  # and it is raised again
         process.kill()
         process.wait()
         raise
@@ -334,7 +336,7 @@ def connect_thread(
     server = OneShotServer(remote_service, hostname="127.0.0.1", protocol_config=remote_config)
     try:
         connection = connect_to(server.address, service, config, token=server.token)
-    except BaseException:
+    except BaseException:  # and it is raised again
         server.close()
         raise
     return connection
@@ -396,7 +398,7 @@ def ssh_connect(
     tunnel = make_tunnel(port, remote_port)
     try:
         connection = connect("127.0.0.1", port, service, config)
-    except BaseException:
+    except BaseException:  # and it is raised again
         tunnel.close()
         raise
     when_ended(connection.session, tunnel.close)

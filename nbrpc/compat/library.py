@@ -162,10 +162,10 @@ class Timeout:
         """Give the seconds that are left; None without an end."""
         return None if self.tmax is None else max(0.0, self.tmax - time.time())
 
-    def sleep(self, interval: float) -> None:
+    def sleep(self, interval: float) -> None:  # RPyC's name
         """Sleep so long, but not beyond the moment."""
         left = self.timeleft()
-        time.sleep(interval if left is None else min(interval, left))
+        time.sleep(interval if left is None else min(interval, left))  # it is there to sleep
 
 
 def spawn(*args: Any, **kwargs: Any) -> threading.Thread:
@@ -236,8 +236,8 @@ def socket_backoff_connect(
             sock.close()
             if attempt == max(1, attempts):
                 raise
-            time.sleep(min(exp_backoff(attempt), 1.0))
-        except BaseException:
+            time.sleep(min(exp_backoff(attempt), 1.0))  # RPyC's pause between attempts
+        except BaseException:  # and it is raised again
             sock.close()
             raise
         else:

@@ -260,7 +260,7 @@ class UDPRegistryServer(RegistryServer):
         try:
             sock.bind((host, port))
             sock.settimeout(self.TIMEOUT)
-        except BaseException:
+        except BaseException:  # and it is raised again
             sock.close()
             raise
         super().__init__(sock, pruning_timeout, logger, allow_listing)
@@ -295,7 +295,7 @@ class TCPRegistryServer(RegistryServer):
         pruning_timeout: float | None = None,
         logger: Any = None,
         reuse_addr: bool = True,  # noqa: FBT001, FBT002 - RPyC's signature
-        allow_listing: bool = False,  # noqa: FBT001, FBT002
+        allow_listing: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
     ) -> None:
         sock = socket.socket(_family(host), socket.SOCK_STREAM)
         try:
@@ -304,7 +304,7 @@ class TCPRegistryServer(RegistryServer):
             sock.bind((host, port))
             sock.listen(64)
             sock.settimeout(min(self.TIMEOUT, 1.0))
-        except BaseException:
+        except BaseException:  # and it is raised again
             sock.close()
             raise
         super().__init__(sock, pruning_timeout, logger, allow_listing)

@@ -27,7 +27,7 @@ def ssl_connect(
     service: Any = VoidService,
     config: Config = NO_CONFIG,
     ipv6: bool = False,  # noqa: ARG001, FBT001, FBT002 - RPyC's signature
-    keepalive: Any = False,  # noqa: ARG001, FBT002
+    keepalive: Any = False,  # noqa: ARG001, FBT002 - RPyC's signature
     verify_mode: Any = None,
     insecure_no_verify: bool = False,  # noqa: FBT001, FBT002 - beside RPyC's
 ) -> RpycConnection:

@@ -68,10 +68,10 @@ class Server(compat.ThreadedServer):
         ipv6: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
         port: int = 0,
         backlog: int = 512,
-        reuse_addr: bool = True,  # noqa: FBT001, FBT002
+        reuse_addr: bool = True,  # noqa: FBT001, FBT002 - RPyC's signature
         authenticator: Any = None,
         registrar: Any = None,
-        auto_register: bool | None = None,  # noqa: FBT001
+        auto_register: bool | None = None,  # noqa: FBT001 - RPyC's signature
         protocol_config: Mapping[str, Any] | None = None,
         logger: Any = None,
         listener_timeout: float = 0.5,

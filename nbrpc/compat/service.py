@@ -113,9 +113,11 @@ class SlaveService(Slave, Service):
         self.namespace = namespace_of(conn.session)
         super().on_connect(conn)
 
+    # RPyC's hook, as it stands
     def _rpyc_setattr(self, name: str, value: object) -> None:  # type: ignore[override]
         setattr(self, name, value)
 
+    # RPyC's hook, as it stands
     def _rpyc_delattr(self, name: str) -> None:  # type: ignore[override]
         delattr(self, name)
 

@@ -116,7 +116,7 @@ class SocketStream(Stream):
         proto: int = 0,
         timeout: float | None = 3,
         nodelay: bool = False,  # noqa: ARG003, FBT001, FBT002 - RPyC's signature
-        keepalive: Any = False,  # noqa: FBT002
+        keepalive: Any = False,  # noqa: FBT002 - RPyC's signature
         attempts: int = 6,
     ) -> socket.socket:
         # Small messages always go at once; `nodelay` is accepted and not needed.
@@ -149,7 +149,7 @@ class SocketStream(Stream):
         try:
             sock.settimeout(timeout)
             sock.connect(path)
-        except BaseException:
+        except BaseException:  # and it is raised again
             sock.close()
             raise
         sock.settimeout(None)
@@ -161,9 +161,9 @@ class SocketStream(Stream):
     def ssl_connect(
         cls,
         host: str,  # noqa: ARG003 - RPyC's signature
-        port: int,  # noqa: ARG003
-        ssl_kwargs: Any,  # noqa: ARG003
-        **kwargs: Any,  # noqa: ARG003
+        port: int,  # noqa: ARG003 - RPyC's signature
+        ssl_kwargs: Any,  # noqa: ARG003 - RPyC's signature
+        **kwargs: Any,  # noqa: ARG003 - RPyC's signature
     ) -> SocketStream:
         """Refuse: TLS belongs to connections."""
         from nbrpc.compat.left_out import refuse

@@ -198,6 +198,7 @@ class RpcMagics(Magics):
         without = [name for name, connection in self._connections if connection.session.nests]
         if without:
             speak = "speaks" if len(without) == 1 else "speak"
+            # its output
             print(f"{', '.join(without)} {speak} RPyC, which has no events: {INSTEAD}")  # noqa: T201
 
     def _result(self, expression: str) -> AsyncResult:

@@ -181,6 +181,11 @@ class Server:
         self._closed = threading.Event()
         self._main_thread = MainThread()
         self._pid = os.getpid()
+        self._begin_listening(host, port, backlog, name)
+
+    def _begin_listening(self, host: str, port: int, backlog: int, name: str | None) -> None:
+        """Begin to listen, and say where in the connection file."""
+        path = self.path
         listener = (
             sockets.listen_unix(path, backlog)
             if path is not None

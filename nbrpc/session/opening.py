@@ -125,14 +125,14 @@ def open_rpyc_connection(
     except ConnectionLost as error:
         transport.close()
         raise _closed(terms) from error
-    except BaseException:
+    except BaseException:  # and it is raised again
         transport.close()
         raise
     session = session_for(transport, protocol, policy_for(terms.access), terms)
     connection = begin(session, {}, rest, terms)
     try:
         introduce(session, connection, reply, terms.deadline - time.monotonic())
-    except BaseException:
+    except BaseException:  # and it is raised again
         connection.close()
         raise
     return connection

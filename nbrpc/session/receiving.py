@@ -182,6 +182,7 @@ class Receiving:
             self.boxing.learn(request.args)
         if request.kwargs:
             self.boxing.learn(request.kwargs.values())
+        # a part of Session
         job = serving[seq] = self.job_class(self, request)  # type: ignore[arg-type]
         self.requests_served += 1
         return job

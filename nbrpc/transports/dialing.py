@@ -103,7 +103,7 @@ class Dialer:
             transport = TlsTransport(
                 below, self.context, host=address.host, fingerprint=address.fingerprint
             )
-        except BaseException:
+        except BaseException:  # and it is raised again
             below.close()
             raise
         if self.cut is not None:
@@ -118,7 +118,7 @@ class Dialer:
             transport.close()
             reason = f"cannot connect to {self.address.name}: {error}"
             raise type(error)(reason) from error.__cause__
-        except BaseException:
+        except BaseException:  # and it is raised again
             transport.close()
             raise
 

@@ -433,6 +433,7 @@ def socket_below(transport: Transport) -> socket.socket | None:
     It is there to be asked and tuned: reading or writing it would tear what it carries.
     """
     below = getattr(transport, "below", transport)
+    # of this very file
     return below._socket if isinstance(below, SocketTransport) else None  # noqa: SLF001
 
 

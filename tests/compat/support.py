@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PROGRAMS = Path(__file__).parent / "programs"
 
 INSTALLED = (
@@ -22,18 +20,6 @@ OPEN = (
     "servers.Server.__init__ = functools.partialmethod(servers.Server.__init__, rpyc=True); "
 )
 """Has each server of a program let clients of RPyC in, which a program for RPyC cannot ask for."""
-
-
-def has_stock():
-    """Whether the real RPyC 6.0.2 can be imported by a program."""
-    probe = "import rpyc; raise SystemExit(rpyc.__version__ != '6.0.2')"
-    return (
-        subprocess.run([sys.executable, "-c", probe], check=False, capture_output=True).returncode
-        == 0
-    )
-
-
-needs_stock = pytest.mark.skipif(not has_stock(), reason="needs rpyc 6.0.2 beside nbrpc")
 
 
 def command(program, *arguments, stock, to_all=False):

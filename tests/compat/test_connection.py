@@ -51,7 +51,7 @@ class Things(rpyc.Service):
         return self.only
 
     def exposed_wait(self, seconds):
-        time.sleep(seconds)
+        time.sleep(seconds)  # what the service does
         return seconds
 
     def exposed_fail(self, kind):

@@ -153,7 +153,7 @@ class TestLib:
         assert never.timeleft() is None
         first = lib.Timeout(5)
         assert lib.Timeout(first).tmax == first.tmax
-        lib.Timeout(0).sleep(100)
+        lib.Timeout(0).sleep(100)  # returns at once: the time is over
 
     def test_threads(self):
         """One runs a function; the other waits for the first of two."""

@@ -13,7 +13,7 @@ import pytest
 
 from nbrpc.compat.table import module_for
 from nbrpc.transports.relay import join_descriptors, join_stream
-from tests.compat.support import environment, needs_stock
+from tests.compat.support import environment
 from tests.support import eventually
 
 rpyc = module_for("rpyc")
@@ -200,7 +200,6 @@ class TestSubprocesses:
             assert conn.root.getmodule("math").sqrt(4) == 2
         assert conn.proc.wait(10) == 0
 
-    @needs_stock
     def test_a_classic_server_of_rpyc(self):
         """The program may be stock RPyC, which is recognised."""
         program = "import rpyc; rpyc.classic.connect_stdpipes().serve_all()"
@@ -213,7 +212,6 @@ class TestSubprocesses:
             assert conn.eval("[1, 2][1]") == 2
         conn.proc.wait(10)
 
-    @needs_stock
     def test_a_client_of_rpyc(self):
         """What starts the program may be stock RPyC as well."""
         serve = (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tests.compat.support import needs_stock, run, start
-
-pytestmark = needs_stock
+from tests.compat.support import run, start
 
 
 def test_a_program_with_server_and_client():

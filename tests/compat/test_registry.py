@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nbrpc.compat import discovery, registry
 from nbrpc.compat.table import module_for
 from nbrpc.protocol.rpyc import brine
-from tests.compat.support import needs_stock, run, start
+from tests.compat.support import run, start
 from tests.support import eventually
 
 rpyc = module_for("rpyc")
@@ -102,7 +102,6 @@ class TestBothKinds:
         assert not thread.is_alive()
         eventually(lambda: client.discover("STAGE") == ())
 
-    @needs_stock
     @pytest.mark.parametrize(("server", "client"), [("ours", "stock"), ("stock", "ours")])
     def test_with_stock_rpyc(self, kind, server, client):
         """Either end may be RPyC's own."""

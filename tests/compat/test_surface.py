@@ -10,7 +10,7 @@ import pytest
 
 from nbrpc.compat.left_out import LEFT_OUT
 from nbrpc.compat.table import MODULES, module_for
-from tests.compat.support import needs_stock, run
+from tests.compat.support import run
 
 TOP_LEVEL = """
 AsyncResult AsyncResultTimeout BaseNetref BgServingThread Channel ClassicService Connection
@@ -106,7 +106,6 @@ def test_what_is_left_out_says_what_to_use(path):
     assert sentence in str(caught.value)
 
 
-@needs_stock
 @pytest.mark.parametrize("path", PATHS)
 def test_every_name_of_stock_rpyc(path):
     """Every public name of RPyC's module is there, or is left out with a sentence."""
@@ -119,7 +118,6 @@ def test_every_name_of_stock_rpyc(path):
     assert missing == []
 
 
-@needs_stock
 @pytest.mark.parametrize("path", PATHS)
 def test_the_same_parameters(path):
     """Functions, classes and methods take RPyC's parameters, by their names and in their order."""
@@ -143,7 +141,6 @@ def _differing(name, stock, mine):
     return [(name, stock, mine)]
 
 
-@needs_stock
 @pytest.mark.parametrize("path", PATHS)
 def test_the_same_members_of_classes(path):
     """Classes have the public members of RPyC's."""
@@ -194,7 +191,6 @@ def test_a_module_that_rpyc_lacks_is_not_found():
     assert _python(program) == "nbrpc stands in for rpyc here, and has no 'rpyc.nothing'"
 
 
-@needs_stock
 def test_the_real_rpyc_is_not_replaced():
     """Where the real one is imported already, installing refuses with one sentence."""
     program = (

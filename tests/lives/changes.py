@@ -92,7 +92,7 @@ CHANGES: dict[str, Life] = {
         back = nbrpc.connect(server.url, token=server.token, reconnect=True)
         proxy = back.root
         server.close()
-        while back.state != "reconnecting": time.sleep(0.01)
+        while back.state != "reconnecting": time.sleep(0.01)  # until it is so
         if os.fork() == 0:
             try: len(proxy)
             except nbrpc.ConnectionLost: sys.exit(4)

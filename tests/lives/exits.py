@@ -23,7 +23,7 @@ EXITS: dict[str, Life] = {
         """
         thread = threading.Thread(target=root.nap, args=(60,), daemon=True)
         thread.start()
-        time.sleep(0.05)
+        time.sleep(0.05)  # the end comes amid this
         """,
     ),
     "daemon threads that call": Life(
@@ -33,7 +33,7 @@ EXITS: dict[str, Life] = {
         def work():
             while True: root.add(1, 2)
         for _ in range(4): threading.Thread(target=work, daemon=True).start()
-        time.sleep(0.2)
+        time.sleep(0.2)  # the end comes amid this
         """,
     ),
     "a thread that is waited for": Life(
@@ -65,7 +65,7 @@ EXITS: dict[str, Life] = {
         sub = root.told.subscribe(got.append)
         background = nbrpc.BgServingThread(conn)
         res = nbrpc.async_(root.flood)(1.0)
-        while not got: time.sleep(0.01)
+        while not got: time.sleep(0.01)  # until it is so
         """,
     ),
     "a stream of events": Life(
@@ -82,7 +82,7 @@ EXITS: dict[str, Life] = {
         got = []
         background = nbrpc.BgServingThread(conn)
         sub = nbrpc.watch(root, "level", every=0.02).subscribe(got.append)
-        while len(got) < 3: time.sleep(0.01)
+        while len(got) < 3: time.sleep(0.01)  # until it is so
         """,
     ),
     "a background thread whose server goes": Life(
@@ -93,7 +93,7 @@ EXITS: dict[str, Life] = {
         background = nbrpc.BgServingThread(other)
         other.ping()
         server.close()
-        while not other.closed: time.sleep(0.01)
+        while not other.closed: time.sleep(0.01)  # until it is so
         """,
     ),
     "half an iteration": Life("exit", "items = iter(root.count(10**9)); next(items)"),
@@ -151,7 +151,7 @@ EXITS: dict[str, Life] = {
             def __init__(self): self.me, self.proxy = self, root
             def __del__(self):
                 try: self.proxy.add(1, 2)
-                except BaseException: pass
+                except BaseException: pass  # it must only end
         late = Late(); other = Late()
         """,
     ),
@@ -177,7 +177,7 @@ EXITS: dict[str, Life] = {
             global res
             res = nbrpc.async_(root.nap)(60)
             waiting = asyncio.ensure_future(asyncio.wrap_future(res.future()))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the end comes amid this
         asyncio.run(main())
         """,
     ),
@@ -204,15 +204,15 @@ EXITS: dict[str, Life] = {
         "exit",
         """
         class Mine(nbrpc.Service):
-            def exposed_nap(self): time.sleep(60)
+            def exposed_nap(self): time.sleep(60)  # what the service does
             async def exposed_later(self):
                 import asyncio
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # what the service does
         server = nbrpc.serve(Mine)
         other = nbrpc.connect(server.url, token=server.token)
         naps = [nbrpc.async_(other.root.nap)() for _ in range(5)]
         later = nbrpc.async_(other.root.later)()
-        time.sleep(0.1)
+        time.sleep(0.1)  # the end comes amid this
         """,
     ),
     "a serial service": Life(
@@ -220,11 +220,11 @@ EXITS: dict[str, Life] = {
         """
         class Mine(nbrpc.Service):
             serial = True
-            def exposed_nap(self): time.sleep(60)
+            def exposed_nap(self): time.sleep(60)  # what the service does
         server = nbrpc.serve(Mine)
         other = nbrpc.connect(server.url, token=server.token)
         nap = nbrpc.async_(other.root.nap)()
-        time.sleep(0.1)
+        time.sleep(0.1)  # the end comes amid this
         """,
     ),
     "a server on a thread": Life(
@@ -232,7 +232,7 @@ EXITS: dict[str, Life] = {
         """
         server = nbrpc.serve(object())
         threading.Thread(target=server.start, daemon=True).start()
-        time.sleep(0.05)
+        time.sleep(0.05)  # the end comes amid this
         """,
     ),
     "reconnecting": Life("exit", "back = nbrpc.connect(sys.argv[1], reconnect=True); back.root"),
@@ -244,8 +244,8 @@ EXITS: dict[str, Life] = {
         proxy = back.root
         sub = threading.Thread(target=lambda: back.ping(), daemon=True)
         server.close()
-        while back.state != "reconnecting": time.sleep(0.01)
-        time.sleep(0.2)
+        while back.state != "reconnecting": time.sleep(0.01)  # until it is so
+        time.sleep(0.2)  # the end comes amid this
         """,
     ),
     "a call that waits for the return": Life(
@@ -255,9 +255,9 @@ EXITS: dict[str, Life] = {
         back = nbrpc.connect(server.url, token=server.token, reconnect=True)
         proxy = back.root
         server.close()
-        while back.state != "reconnecting": time.sleep(0.01)
+        while back.state != "reconnecting": time.sleep(0.01)  # until it is so
         threading.Thread(target=lambda: len(proxy), daemon=True).start()
-        time.sleep(0.1)
+        time.sleep(0.1)  # the end comes amid this
         """,
     ),
 }

@@ -17,9 +17,9 @@ class Host(nbrpc.Service):
     def exposed_add(self, a, b):
         return a + b
     def exposed_nap(self, seconds):
-        time.sleep(seconds)
+        time.sleep(seconds)  # what the service does
     async def exposed_nap_later(self, seconds):
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # what the service does
     def exposed_take(self, data):
         return len(data)
     def exposed_make(self):
@@ -35,7 +35,7 @@ class Host(nbrpc.Service):
         while time.monotonic() < ends:
             for number in range(100):
                 self.told.emit(number)
-            time.sleep(0.01)
+            time.sleep(0.01)  # the pace of the events
     @nbrpc.exposed
     @property
     def level(self):

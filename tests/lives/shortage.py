@@ -29,7 +29,7 @@ class Lean(nbrpc.Service):
     def exposed_add(self, a, b):
         return a + b
     def exposed_nap(self, seconds):
-        time.sleep(seconds)
+        time.sleep(seconds)  # what the service does
     def exposed_limit(self, on):
         threading._start_new_thread = refuse if on else _thread.start_new_thread
 def refuse(*_):

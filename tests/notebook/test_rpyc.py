@@ -49,7 +49,7 @@ class BenchService(rpyc.Service):
         return a + b
 
     def exposed_slow(self, seconds):
-        time.sleep(seconds)
+        time.sleep(seconds)  # what the service does
         return seconds
 
     def exposed_part(self):
@@ -67,7 +67,7 @@ class BenchService(rpyc.Service):
 
         def run():
             for number in range(count):
-                time.sleep(0.1)
+                time.sleep(0.1)  # what the service does
                 later(number)
 
         threading.Thread(target=run, daemon=True).start()
@@ -79,7 +79,7 @@ server = ThreadedServer(
 thread = threading.Thread(target=server.start)
 thread.start()
 while not server.active and thread.is_alive():
-    time.sleep(0.001)
+    time.sleep(0.001)  # what the service does
 print(server.port, flush=True)
 thread.join()
 '''
@@ -390,6 +390,7 @@ def test_callbacks_print_into_their_cell(service):
 def test_stop_in_a_callback(service):
     """Stop strikes the callback that runs; the connection stays usable."""
     cell = service.start(
+        # what the service does
         "def slow(number):\n    print('in', number, flush=True)\n    time.sleep(20)\n"
         "dev.each(slow, 3)"
     )
@@ -415,8 +416,10 @@ def test_cells(classic):
     assert classic.ok("%%remote\n5;").of("execute_result") == []
     cell = classic.ok("%%remote\nimport sys\nprint('err', file=sys.stderr)")
     assert cell.text("stderr") == "err\n"
+    # what the service does
     assert classic.ok("%%remote\nimport asyncio\nawait asyncio.sleep(0, 'awaited')").value
     cell = classic.start(
+        # what the service does
         "%%remote\nimport time\nfor i in range(3):\n    print('line', i)\n    time.sleep(0.2)"
     )
     classic.read_until(lambda: "line 0" in cell.text())
@@ -508,7 +511,7 @@ def test_detached(classic):
     """-a gives a result at once, whose display shows the output and the end."""
     cell = classic.ok(
         "%%remote -a --as slow -o answer\nimport time\n"
-        "print('working')\ntime.sleep(0.3)\nanswer = 42"
+        "print('working')\ntime.sleep(0.3)\nanswer = 42"  # what the service does
     )
     (identity,) = [c["transient"]["display_id"] for c in cell.of("display_data")]
     classic.read_until(lambda: 'data-state="ready"' in classic.displays[identity]["text/html"])
@@ -519,6 +522,7 @@ def test_detached(classic):
 def test_stop_of_a_cell(classic):
     """Stop frees the cell and says that the code runs on; the next one says what it waits for."""
     cell = classic.start(
+        # what the service does
         "%%remote\nimport time\nprint('begun', flush=True)\ntime.sleep(0.8)\nprint('late')"
     )
     classic.read_until(lambda: "begun" in cell.text())
@@ -537,7 +541,7 @@ def test_several(classic, classic_port):
     classic.ok(f"%rpc_connect 127.0.0.1:{classic_port} --name second")
     cell = classic.ok(
         "%%remote -t conn,second -o x\nimport time\nx = 1\n"
-        "for i in range(3):\n    print('here', i)\n    time.sleep(0.05)"
+        "for i in range(3):\n    print('here', i)\n    time.sleep(0.05)"  # what the service does
     )
     lines = [f"[{name}] here {i}" for name in ("conn", "second") for i in range(3)]
     assert sorted(cell.text().splitlines()) == lines
@@ -553,6 +557,7 @@ def test_the_server_goes_away(loaded, tmp_path_factory):
     try:
         card = loaded.ok(f"%rpc_connect 127.0.0.1:{port} --name brief")
         (identity,) = [c["transient"]["display_id"] for c in card.of("display_data")]
+        # what the service does
         cell = loaded.start("%%remote\nprint('begun', flush=True)\nimport time; time.sleep(60)")
         loaded.read_until(lambda: "begun" in cell.text())
     finally:

@@ -24,7 +24,7 @@ async def follow():
     async for _ in dev.reading: pass
 before = live()
 task = asyncio.create_task(follow())
-while not set(live()) - set(before): await asyncio.sleep(0.01)
+while not set(live()) - set(before): await asyncio.sleep(0.01)  # until it is there
 """
 
 

@@ -67,7 +67,7 @@ class Program:
         self.process.send_signal(signal.SIGUSR1)
         deadline = time.monotonic() + 2
         while self.log.stat().st_size == before and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.05)  # until the stacks are written
         time.sleep(0.1)  # the rest of it
         return f"its threads are at:\n{self.log.read_bytes()[before:].decode(errors='replace')}"
 

@@ -44,7 +44,7 @@ class Bench(nbrpc.Service):
         return [function(i) for i in range(times)]
 
     def exposed_sleep(self, seconds):
-        time.sleep(seconds)
+        time.sleep(seconds)  # what the service does
         return "slept"
 
     def exposed_lines(self, count):
@@ -725,7 +725,7 @@ def test_classic_over_tls(serving, site, authority):
         assert conn.eval("1 + 1") == 2
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")  # Windows
 def test_a_forking_server(serving, site):
     """A child shakes hands by itself, and the parent says nothing on its line."""
     with nbrpc.ForkingServer(Bench, tls=tls_of(site)) as server:

@@ -14,8 +14,6 @@ import nbrpc
 from tests.certificates import issue
 from tests.support import eventually
 
-pytest.importorskip("rpyc", reason="RPyC is the peer here; it comes with the dev extra")
-
 
 class Bench(nbrpc.Service):
     def __init__(self):

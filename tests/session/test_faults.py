@@ -39,7 +39,7 @@ class Faulty(nbrpc.Service):
     def exposed_add(self, a, b):
         return a + b
     def exposed_nap(self, seconds):
-        time.sleep(seconds)
+        time.sleep(seconds)  # what the service does
     def exposed_take(self, data):
         return len(data)
     def exposed_give(self, size):
@@ -60,7 +60,7 @@ class Faulty(nbrpc.Service):
             self.told.emit(number, bytes(size))
             longest = max(longest, time.perf_counter() - begun)
             if number % 100 == 99:
-                time.sleep(0.002)
+                time.sleep(0.002)  # the pace of the events
         return longest
     def exposed_nest(self, callback, value):
         return callback(value)

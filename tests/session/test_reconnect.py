@@ -37,7 +37,7 @@ class Bench(nbrpc.Service):
     def exposed_take(self, part):
         return part.exposed_get()
     def exposed_slow(self):
-        time.sleep(60)
+        time.sleep(60)  # longer than the test
     def exposed_tell(self, value):
         self.changed.emit(value)
     def exposed_count(self):

@@ -63,7 +63,7 @@ class Wire:
     def _client(self) -> None:
         try:
             self.client.shake_hands(time.monotonic() + PATIENCE)
-        except BaseException as error:
+        except BaseException as error:  # given to the test's thread
             self.errors.append(error)
 
     @staticmethod

@@ -63,7 +63,7 @@ class CellCall(Call):
         self.done = True
         try:
             ended = outcome(reply)
-        except Exception as error:
+        except Exception as error:  # code of a cell may raise anything
             # The peer decides what is in there, and everything but an outcome is a mistake of its.
             self.session.boxing.discard(reply.value)
             broken = RemoteProtocolError(f"the peer ended a cell in no way that it has: {error}")

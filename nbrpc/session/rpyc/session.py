@@ -310,7 +310,7 @@ class RpycSession(Session):
                 wait_for(call, ends if deadline is None else min(ends, deadline), serve=False)
             except CallTimeout:
                 pass  # from now on, what the peer asks runs meanwhile
-            except BaseException:
+            except BaseException:  # and it is raised again
                 self.abandon(call)
                 raise
             else:
@@ -366,7 +366,7 @@ class RpycSession(Session):
             self.send_gathered()
         try:
             pieces = self.protocol.encode(kind, fields)
-        except BaseException:
+        except BaseException:  # and it is raised again
             if draft is not None:
                 draft.undo()
             raise

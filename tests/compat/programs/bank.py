@@ -194,7 +194,7 @@ class BankService(rpyc.Service):
         return depth if depth == 0 else callback(depth - 1)
 
     def exposed_slow(self):
-        time.sleep(0.6)
+        time.sleep(0.6)  # longer than its deadline
         return "done"
 
     def exposed_data(self):
@@ -432,7 +432,7 @@ def client(host, port):
 def tell_port(server):
     """Print the port once the server listens."""
     while not server.active:
-        time.sleep(0.01)
+        time.sleep(0.01)  # until it has happened
     show(server.port)
 
 
@@ -451,6 +451,6 @@ if __name__ == "__main__":
             thread.daemon = True
             thread.start()
             while not server.active:
-                time.sleep(0.01)
+                time.sleep(0.01)  # until it has happened
             client("127.0.0.1", server.port)
             server.close()

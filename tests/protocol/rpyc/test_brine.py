@@ -282,6 +282,7 @@ def test_what_is_no_value_is_refused(data, match):
         loads(data)
 
 
+# what is tested is not there then
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="slices can be hashed since Python 3.12")
 def test_a_slice_in_a_frozenset_is_refused():
     """What cannot be hashed is no member of a set."""

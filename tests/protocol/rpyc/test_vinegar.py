@@ -31,7 +31,7 @@ def read_from_stock(exception: BaseException, *, traceback=True) -> Error:
     """Give what is read of an exception that a stock peer sends."""
     try:
         raise exception
-    except BaseException as error:
+    except BaseException as error:  # any may travel
         body = stock.dump(type(error), error, error.__traceback__, traceback, True)
     return error_of(loads(stock_brine.dump(body)))
 

@@ -26,13 +26,13 @@ def run(api, request):
     answer = {"outcomes": steps.outcomes}
     try:
         function(steps, **request.get("options", {}))
-    except Exception as exc:
+    except Exception as exc:  # told to the test
         traceback.print_exc()
         answer["failure"] = f"{type(exc).__name__}: {exc}"
         answer["traceback"] = traceback.format_exc()
     try:
         steps.disconnect()
-    except Exception as exc:
+    except Exception as exc:  # told to the test
         answer.setdefault("failure", f"on closing: {type(exc).__name__}: {exc}")
         answer.setdefault("traceback", traceback.format_exc())
     return answer

@@ -30,7 +30,7 @@ def serve_stock(rpyc, kind):
     thread = threading.Thread(target=server.start)
     thread.start()
     while not server.active and thread.is_alive():
-        time.sleep(0.001)
+        time.sleep(0.001)  # RPyC says nothing when it listens
     return server.port, thread.join
 
 

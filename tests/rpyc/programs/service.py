@@ -184,7 +184,7 @@ def make_monitor(rpyc):
                     self.callback(self.last_stat, stat)
                 self.last_stat = stat
                 self.looked += 1
-                time.sleep(self.interval)
+                time.sleep(self.interval)  # what the service does
 
     return FileMonitor
 
@@ -233,7 +233,7 @@ def make_service(rpyc):
             return getattr(obj, name)
 
         def exposed_slow(self, seconds):
-            time.sleep(seconds)
+            time.sleep(seconds)  # what the service does
             return seconds
 
         def exposed_digest(self, value):

@@ -312,7 +312,7 @@ def exceptions(do):
 def _caught(function, *args):
     try:
         function(*args)
-    except Exception as exc:
+    except Exception as exc:  # an outcome to compare
         return exc
     raise AssertionError("nothing was raised")
 

@@ -58,7 +58,7 @@ class Steps:
         except TypeError as exc:
             no_json = value is not None and "JSON" in str(exc)
             outcome = {"value": repr(value)} if no_json else describe(exc)
-        except Exception as exc:
+        except Exception as exc:  # an outcome to compare
             outcome = describe(exc)
         self.outcomes[name] = outcome
         return value
@@ -85,7 +85,7 @@ def until(condition, conn=None):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {PATIENCE:g} s")
         if conn is None:
-            time.sleep(0.002)
+            time.sleep(0.002)  # until it is so
         else:
             conn.serve(0.05)
     return True

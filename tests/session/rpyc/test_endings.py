@@ -242,7 +242,7 @@ go, delay = threading.Semaphore(0), 0.0
 def kill():
     while True:
         go.acquire()
-        time.sleep(delay)
+        time.sleep(delay)  # the interrupt comes at a random moment
         os.kill(os.getpid(), signal.SIGINT)
 
 threading.Thread(target=kill, daemon=True).start()
@@ -265,14 +265,14 @@ for i in range(36):
     try:
         go.release()
         ways[i % len(ways)]()
-        while True: time.sleep(0.01)
+        while True: time.sleep(0.01)  # what is interrupted
     except KeyboardInterrupt:
         struck += 1
         slowest = max(slowest, time.monotonic() - begun - delay)
 wrong = sum(root.echo(i) != i for i in range(500))
 print(struck, wrong, conn.closed, slowest < 3)
 deadline = time.monotonic() + 5
-while conn.session.pending and time.monotonic() < deadline: time.sleep(0.01)
+while conn.session.pending and time.monotonic() < deadline: time.sleep(0.01)  # until it is so
 print(len(conn.session.pending))
 conn.close()
 """
@@ -281,7 +281,7 @@ INTERRUPTED = """
 import sys, time
 import nbrpc
 class Calls(nbrpc.Service):
-    def exposed_hold_for(self, seconds): time.sleep(seconds)
+    def exposed_hold_for(self, seconds): time.sleep(seconds)  # what the service does
     def exposed_echo(self, data): return data
     def exposed_call(self, callback): return callback()
     def exposed_items(self): return list(range(100))

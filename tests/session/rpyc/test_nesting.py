@@ -46,7 +46,7 @@ class Caller(nbrpc.Service):
         self.results = []
         for i in range(count):
             self.results.append(function(i))
-            time.sleep(pause)
+            time.sleep(pause)  # the pace of the events
 
     def exposed_failed(self):
         return sum(result.exception(10) is not None for result in self.results)
@@ -62,7 +62,7 @@ class Caller(nbrpc.Service):
     def exposed_alone(self):
         self.active += 1
         self.most_active = max(self.most_active, self.active)
-        time.sleep(0.001)
+        time.sleep(0.001)  # until it is so
         self.active -= 1
         return self.most_active
 

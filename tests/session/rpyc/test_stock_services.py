@@ -38,7 +38,7 @@ class Curious(rpyc.Service):
         for name, attempt in attempts.items():
             try:
                 self.found[name] = repr(attempt())
-            except BaseException as error:
+            except BaseException as error:  # an outcome to compare
                 self.found[name] = "refused"
     def exposed_found(self):
         return tuple(sorted(self.found.items()))
