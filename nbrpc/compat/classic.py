@@ -7,23 +7,33 @@ As in RPyC, both sides let each other run code: connect to peers that you trust 
 from __future__ import annotations
 
 import builtins
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from types import ModuleType
 from typing import Any, Final
 
-from nbrpc.classic import console, files, teleportation
+from nbrpc.classic import console, teleportation
+from nbrpc.classic.files import (
+    download,
+    download_dir,
+    download_file,
+    upload,
+    upload_dir,
+    upload_file,
+    upload_module,
+    upload_package,
+)
 from nbrpc.compat import factory, secure
 from nbrpc.compat.connection import RpycConnection
 from nbrpc.compat.service import ModuleNamespace, Slave, SlaveService
+from nbrpc.compat.streams import STREAM_CHUNK
 from nbrpc.session import calling
 from nbrpc.session.connection import Connection
 
 __all__ = [
     "DEFAULT_SERVER_PORT",
     "DEFAULT_SERVER_SSL_PORT",
+    "STREAM_CHUNK",
     "MockClassicConnection",
     "connect",
     "connect_channel",
@@ -54,11 +64,6 @@ __all__ = [
 
 DEFAULT_SERVER_PORT: Final = 18812
 DEFAULT_SERVER_SSL_PORT: Final = 18821
-
-STREAM_CHUNK: Final = 64000
-
-Filter = Callable[[str], object]
-FilePath = str | os.PathLike[str]
 
 
 # ---- connecting
@@ -160,82 +165,6 @@ def ssl_connect(
 def ssh_connect(remote_machine: Any, remote_port: int) -> RpycConnection:
     """Connect through the tunnel of a machine that is reached by ssh."""
     return factory.ssh_connect(remote_machine, remote_port, SlaveService)
-
-
-# ---- files
-
-
-def upload(
-    conn: Connection,
-    localpath: FilePath,
-    remotepath: FilePath,
-    filter: Filter | None = None,  # noqa: A002 - RPyC's name
-    ignore_invalid: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
-    chunk_size: int = STREAM_CHUNK,
-) -> None:
-    """Copy a file, or a folder with all that is in it, to the peer."""
-    files.upload(conn, localpath, remotepath, filter, ignore_invalid, chunk_size)
-
-
-def upload_file(
-    conn: Connection, localpath: FilePath, remotepath: FilePath, chunk_size: int = STREAM_CHUNK
-) -> None:
-    """Copy a file to the peer."""
-    files.upload_file(conn, localpath, remotepath, chunk_size)
-
-
-def upload_dir(
-    conn: Connection,
-    localpath: FilePath,
-    remotepath: FilePath,
-    filter: Filter | None = None,  # noqa: A002 - RPyC's name
-    chunk_size: int = STREAM_CHUNK,
-) -> None:
-    """Copy the contents of a folder into a folder of the peer."""
-    files.upload_dir(conn, localpath, remotepath, filter, chunk_size)
-
-
-def download(
-    conn: Connection,
-    remotepath: FilePath,
-    localpath: FilePath,
-    filter: Filter | None = None,  # noqa: A002 - RPyC's name
-    ignore_invalid: bool = False,  # noqa: FBT001, FBT002 - RPyC's signature
-    chunk_size: int = STREAM_CHUNK,
-) -> None:
-    """Copy a file of the peer, or a folder with all that is in it, to this side."""
-    files.download(conn, remotepath, localpath, filter, ignore_invalid, chunk_size)
-
-
-def download_file(
-    conn: Connection, remotepath: FilePath, localpath: FilePath, chunk_size: int = STREAM_CHUNK
-) -> None:
-    """Copy a file of the peer to this side."""
-    files.download_file(conn, remotepath, localpath, chunk_size)
-
-
-def download_dir(
-    conn: Connection,
-    remotepath: FilePath,
-    localpath: FilePath,
-    filter: Filter | None = None,  # noqa: A002 - RPyC's name
-    chunk_size: int = STREAM_CHUNK,
-) -> None:
-    """Copy the contents of a folder of the peer into a folder."""
-    files.download_dir(conn, remotepath, localpath, filter, chunk_size)
-
-
-def upload_package(
-    conn: Connection,
-    module: ModuleType,
-    remotepath: FilePath | None = None,
-    chunk_size: int = STREAM_CHUNK,
-) -> None:
-    """Copy a package, or a module of one file, to where the peer imports from."""
-    files.upload_package(conn, module, remotepath, chunk_size)
-
-
-upload_module = upload_package
 
 
 # ---- values and functions

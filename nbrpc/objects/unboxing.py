@@ -14,7 +14,7 @@ from nbrpc.errors import RemoteProtocolError, StaleReference
 from nbrpc.objects import adapters, values
 from nbrpc.protocol import codec
 from nbrpc.protocol.codec import Box
-from nbrpc.protocol.rpyc.references import Kept
+from nbrpc.protocol.rpyc.kept import Kept
 
 if TYPE_CHECKING:
     from nbrpc.objects.boxing import Boxing

@@ -31,8 +31,8 @@ from nbrpc.server.cells import (
     main_module,
     traceback_from,
 )
-from nbrpc.server.lookup import complete_name, document_name
 from nbrpc.server.output import Emit, Route, current_route, redirected
+from nbrpc.session.lookup import complete_name, document_name
 
 __all__ = ["Shell", "shared_shell"]
 

@@ -64,9 +64,6 @@ class Connection:
     """
 
     def __init__(self, session: Session, about: dict[str, str], url: str) -> None:
-        if session.nests and url.startswith("nbrpc://"):  # what is there was found out
-            url = url.replace("nbrpc", "rpyc", 1)
-            session.name = about.get("name") or url
         self.session = session
         self.peer = about
         self.url = url

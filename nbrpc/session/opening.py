@@ -6,7 +6,7 @@ import logging
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nbrpc.errors import ConnectFailed, ConnectionLost, NbrpcError, RemoteProtocolError
@@ -120,6 +120,8 @@ def open_rpyc_connection(
     """
     from nbrpc.session.rpyc.opening import introduce, session_for
 
+    if terms.url.startswith("nbrpc://"):  # what is there was found out
+        terms = replace(terms, url=terms.url.replace("nbrpc", "rpyc", 1))
     try:
         reply, rest = _ask_for_root(transport, protocol, terms, head)
     except ConnectionLost as error:

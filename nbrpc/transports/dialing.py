@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nbrpc.connection_file import running
 from nbrpc.errors import AuthenticationFailed, ConnectFailed
 from nbrpc.options import TLS
 from nbrpc.transports import sockets
@@ -152,6 +151,8 @@ def local_fingerprint(address: Address) -> str | None:
     host = address.host or ""
     if address.port is None:
         return None
+    from nbrpc.connection_file import running
+
     for info in running():
         if info.port == address.port and info.fingerprint:
             here = info.local_host == host or sockets.is_loopback(host)

@@ -15,9 +15,9 @@ import traceback
 
 import pytest
 
-from nbrpc.server.lookup import name_at
 from nbrpc.server.output import RoutedStream
 from nbrpc.server.shell import Shell, shared_shell
+from nbrpc.session.lookup import name_at
 
 
 class Cells:

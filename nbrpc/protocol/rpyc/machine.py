@@ -40,7 +40,8 @@ from nbrpc.protocol.rpyc.handlers import (
     Handler,
     Label,
 )
-from nbrpc.protocol.rpyc.references import Held, Kept, Lent
+from nbrpc.protocol.rpyc.kept import Kept
+from nbrpc.protocol.rpyc.references import Held, Lent
 from nbrpc.protocol.rpyc.requests import COMPARISONS, REQUESTS, RpycOperation
 
 __all__ = ["NO_REPLY", "OtherDialect", "RpycProtocol"]

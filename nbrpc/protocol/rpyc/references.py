@@ -20,11 +20,11 @@ from typing import Any
 from zlib import crc32
 
 from nbrpc.errors import RemoteProtocolError, StaleReference
-from nbrpc.protocol.codec import Box, Description, Ref
+from nbrpc.protocol.codec import Description, Ref
 from nbrpc.protocol.rpyc import brine
 from nbrpc.protocol.rpyc.handlers import Label
 
-__all__ = ["Held", "Kept", "Lent", "Name"]
+__all__ = ["Held", "Lent", "Name"]
 
 Name = tuple[str, int, int]
 """What names an object: its class, module or function; a number of its class; its own number."""
@@ -93,17 +93,6 @@ class Lent:
         number = self._classes.pop(oid, None)
         if number is not None:
             del self._numbers[number]
-
-
-class Kept(Box):
-    """One of our objects that the peer sends home, found when it arrived.
-
-    RPyC gives back what it holds by requests that may follow at once, and a message is unboxed
-    later than it is read.
-    """
-
-    oid: int
-    obj: Any
 
 
 class _Entry:

@@ -14,7 +14,7 @@ from nbrpc.errors import RemoteProtocolError
 from nbrpc.protocol import codec, messages
 from nbrpc.protocol.messages import Operation
 from nbrpc.protocol.rpyc.handlers import Handler
-from nbrpc.protocol.rpyc.references import Kept
+from nbrpc.protocol.rpyc.kept import Kept
 
 if TYPE_CHECKING:
     from nbrpc.protocol.rpyc.machine import RpycProtocol

@@ -18,6 +18,7 @@ from nbrpc.errors import AccessDenied, NotSendable, RemoteProtocolError
 from nbrpc.objects.proxy import is_proxy
 from nbrpc.protocol import messages
 from nbrpc.protocol.messages import Operation
+from nbrpc.session import lookup
 from nbrpc.session.call import Call
 from nbrpc.session.rpyc import packing, peer_shell
 from nbrpc.session.rpyc.copying import carried
@@ -184,9 +185,11 @@ def _shell(session: RpycSession) -> Any:
             "mode"
         )
     if session.cell_shell is None:
-        copier = carried(session, packing)
+        copier, names = carried(session, packing), carried(session, lookup)
         namespace = session.request(Operation.EXECUTE, 0, "", ("namespace",))
-        shell = carried(session, peer_shell).Shell(namespace, copier.pack, copier.unpack)
+        shell = carried(session, peer_shell).Shell(
+            namespace, copier.pack, copier.unpack, names.complete_name, names.document_name
+        )
         if not is_proxy(shell):
             raise RemoteProtocolError(f"{session.name} gave {shell!r:.80} in the place of a shell")
         session.cell_shell = shell

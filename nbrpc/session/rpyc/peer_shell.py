@@ -14,12 +14,8 @@ from __future__ import annotations
 import ast
 import asyncio
 import base64
-import builtins
-import inspect
 import io
-import keyword
 import linecache
-import re
 import sys
 import threading
 import time
@@ -73,12 +69,18 @@ class Shell:
         Where their names live.
     pack, unpack
         From objects to tuples that RPyC copies, and back.
+    complete, document
+        `complete_name` and `document_name` of `nbrpc.session.lookup`.
     """
 
-    def __init__(self, namespace: dict[str, Any], pack: Any, unpack: Any) -> None:
+    def __init__(
+        self, namespace: dict[str, Any], pack: Any, unpack: Any, complete: Any, document: Any
+    ) -> None:
         self._namespace = namespace
         self._pack = pack
         self._unpack = unpack
+        self._complete = complete
+        self._document = document
         self._loop: Any = None
 
     def run(
@@ -149,93 +151,14 @@ class Shell:
 
     def complete(self, source: str, cursor: int) -> tuple[tuple[str, ...], int]:
         """Give the names that may stand at a place of a cell, and where they begin."""
-        match = UNFINISHED.search(source[:cursor])
-        base, start = match.groups() if match else (None, "")
-        names: set[Any] = set()
-        if base is None:
-            names = {*self._namespace, *vars(builtins), *keyword.kwlist}
-        else:
-            found, target = self._find(base)
-            if found:
-                names = members_of(target)
-        hidden = not start.startswith("_")
-        matches = sorted(
-            name
-            for name in names
-            if type(name) is str and name.startswith(start) and not (hidden and name[:1] == "_")
-        )
-        return tuple(matches), cursor - len(start)
+        reply = self._complete(source, cursor, self._namespace)
+        return tuple(reply["matches"]), reply["cursor_start"]
 
     def inspect(self, source: str, cursor: int, detail: int) -> str:
         """Describe the name at a place of a cell; an empty text if there is none."""
-        name = name_at(source, cursor)
-        found, target = self._find(name) if name else (False, None)
-        if not found:
-            return ""
-        lines = []
-        if callable(target):
-            try:
-                lines.append(f"Signature: {name.rpartition('.')[2]}{inspect.signature(target)}")
-            except (TypeError, ValueError):
-                pass  # many builtins have none
-        if detail:
-            try:
-                lines.append("Source:\n" + inspect.getsource(target))  # type: ignore[arg-type] # or TypeError
-            except (TypeError, OSError):
-                pass  # not Python, or its file is gone
-        documentation = inspect.getdoc(target)
-        if documentation:
-            lines.append("Docstring:\n" + documentation)
-        lines.append("Type: " + type(target).__name__)
-        return "\n".join(lines)[:LARGEST_TEXT]
-
-    def _find(self, dotted: str) -> tuple[bool, Any]:
-        """Look a name up without running code of the objects."""
-        first, *rest = dotted.split(".")
-        if first in self._namespace:
-            target = self._namespace[first]
-        elif hasattr(builtins, first):
-            target = getattr(builtins, first)
-        else:
-            return False, None
-        for name in rest:
-            try:
-                target = inspect.getattr_static(target, name)
-            except AttributeError:
-                return False, None
-            if isinstance(target, (staticmethod, classmethod)):
-                target = target.__func__
-        return True, target
-
-
-DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-UNFINISHED = re.compile(r"(?:([^\W\d]\w*(?:\.[^\W\d]\w*)*)\.)?(\w*)$")
-
-
-def name_at(source: str, cursor: int) -> str:
-    """Give the dotted name at a place, or the one that is called there; empty without one."""
-    called = ""
-    for match in DOTTED.finditer(source):
-        if match.start() <= cursor <= match.end():
-            dot = source.find(".", cursor, match.end())
-            return source[match.start() : dot if dot >= 0 else match.end()]
-        if match.end() < cursor and source[match.end() : cursor].startswith("("):
-            called = match.group()
-    return called
-
-
-def members_of(target: Any) -> set[Any]:
-    """Give names that exist without asking the object: a ``__dir__`` is somebody's code."""
-    names: set[Any] = set()
-    if not inspect.ismodule(target):
-        for owner in (type(target), target) if isinstance(target, type) else (type(target),):
-            for ancestor in type.__dict__["__mro__"].__get__(owner):
-                names |= set(vars(ancestor))
-    try:
-        names |= set(object.__getattribute__(target, "__dict__"))
-    except AttributeError:
-        pass  # no dictionary of its own
-    return names
+        reply = self._document(source, cursor, self._namespace, detail=detail)
+        text: str = reply["data"].get("text/plain", "")
+        return text[:LARGEST_TEXT]
 
 
 def new_name() -> str:

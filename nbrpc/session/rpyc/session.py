@@ -303,7 +303,7 @@ class RpycSession(Session):
 
     def finish(self, call: Any, deadline: float | None = None) -> Any:
         """Wait for the answer to a request of `begin`, and give it."""
-        patience = getattr(call, "patience", 0.0)  # one of the short way has none
+        patience = call.patience
         if patience:
             ends = time.monotonic() + patience
             try:

@@ -1,4 +1,8 @@
-"""Names for Tab and ``?`` without IPython, and without running any code of the objects."""
+"""Names for Tab and ``?`` without IPython, and without running any code of the objects.
+
+It stands alone, in a Python as old as 3.8: its text runs on RPyC peers as well, see
+`nbrpc.session.rpyc.copying.carried`.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +106,7 @@ def _members(target: object) -> set[str]:
     """Names that exist without asking the object: a ``__dir__`` is somebody's code."""
     if isinstance(target, ModuleType):
         return set(vars(target))
-    names = set[str]()
+    names: set[str] = set()
     for owner in (type(target), target) if isinstance(target, type) else (type(target),):
         for ancestor in type.mro(owner) if owner is not type else [type]:
             names |= set(vars(ancestor))
