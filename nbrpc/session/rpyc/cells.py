@@ -64,8 +64,7 @@ class CellCall(Call):
         self.done = True
         try:
             ended = outcome(reply)
-        except Exception as error:  # code of a cell may raise anything
-            # The peer decides what is in there, and everything but an outcome is a mistake of its.
+        except Exception as error:  # the peer decides what is in there: see `outcome`
             self.session.boxing.discard(reply.value)
             broken = RemoteProtocolError(f"the peer ended a cell in no way that it has: {error}")
             result.give(error=broken)

@@ -62,8 +62,7 @@ def obtain(session: RpycSession, oid: int, name: str, _args: tuple[Any, ...]) ->
 def _unpacked(packed: Any) -> Any:
     try:
         return packing.unpack(packed)
-    except Exception as error:  # of whatever a peer gave
-        # The peer decides what is in there, and everything but a copy is a mistake of its.
+    except Exception as error:  # the peer decides what is in there
         raise RemoteProtocolError(f"the peer gave a copy that cannot be read: {error}") from error
 
 
