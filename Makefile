@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 # each is tried.
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test test-slow lint check format bench clean
+.PHONY: help demo test test-slow lint check format bench trust clean
 
 help:
 	@echo 'make demo        the quickstart against a real server, then JupyterLab on it'
@@ -17,8 +17,10 @@ help:
 	@echo 'make test-slow   load and endurance tests'
 	@echo 'make check       format, lint, types, import rules, tests'
 	@echo 'make bench       speed beside other RPC peers   (ARGS=... goes to the benchmarks)'
+	@echo 'make trust       hostile peers and broken networks, beside the bars and RPyC: the long form'
+	@echo '                 (ARGS="T1 T5": these rows; --quick: the short form)'
 
-$(INSTALLED): pyproject.toml $(wildcard jupyter-config/kernels/nbrpc/*)
+$(INSTALLED): pyproject.toml $(wildcard jupyter-config/kernels/nbrpc/* jupyter-config/jupyter_server_config.d/*)
 	@if ! { $(BIN)/python -c '$(USABLE)' && $(BIN)/python -m pip --version; } >/dev/null 2>&1; then \
 	    found=; \
 	    for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
@@ -60,6 +62,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+trust: $(INSTALLED)
+	$(BIN)/python -m benchmarks.trust $(ARGS)
 
 clean:
 	rm -rf .venv dist build .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

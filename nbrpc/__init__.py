@@ -21,6 +21,7 @@ from nbrpc.version import __version__
 if TYPE_CHECKING:
     from nbrpc.client import Connection as Connection
     from nbrpc.client import connect as connect
+    from nbrpc.client import connect_command as connect_command
     from nbrpc.compat.install import install_as_rpyc as install_as_rpyc
     from nbrpc.errors import AccessDenied as AccessDenied
     from nbrpc.errors import AsyncResultTimeout as AsyncResultTimeout
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from nbrpc.errors import RemoteProtocolError as RemoteProtocolError
     from nbrpc.errors import StaleReference as StaleReference
     from nbrpc.objects.boxing import by_value as by_value
+    from nbrpc.objects.callbacks import callback as callback
     from nbrpc.objects.values import register_value as register_value
     from nbrpc.options import TLS as TLS
     from nbrpc.options import Access as Access
@@ -87,7 +89,9 @@ HOMES: dict[str, str] = {
     "async_": "session.calling",
     "buffiter": "session.calling",
     "by_value": "objects.boxing",
+    "callback": "objects.callbacks",
     "connect": "client",
+    "connect_command": "client",
     "event": "service",
     "exposed": "service",
     "gather": "session.gathering",
@@ -157,3 +161,8 @@ def unload_ipython_extension(shell: Any) -> None:
     from nbrpc.notebook.extension import unload_ipython_extension as unload
 
     unload(shell)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    """Tell Jupyter Server where its extension is."""
+    return [{"module": "nbrpc.jupyter"}]

@@ -12,7 +12,7 @@
      ├ LimitExceeded                                          a limit of ``nbrpc.Limits`` was met
      ├ NotSendable            (+ TypeError)                   a value cannot travel by value
      ├ AccessDenied           (+ AttributeError)              a name is not exposed
-     ├ StaleReference         (+ ReferenceError)              a proxy of an earlier connection
+     ├ StaleReference         (+ ReferenceError)              a proxy whose object is gone
      ├ CallTimeout            (+ TimeoutError)                a deadline passed (AsyncResultTimeout)
      ├ CallCancelled                                          the call was cancelled
      └ RemoteError                                            the peer's code raised
@@ -91,7 +91,7 @@ class AccessDenied(NbrpcError, AttributeError):
 
 
 class StaleReference(NbrpcError, ReferenceError):
-    """A proxy stands for an object of an earlier connection."""
+    """The object of a proxy is gone: of an earlier connection, dropped, or a revoked callback."""
 
 
 class CallTimeout(NbrpcError, TimeoutError):

@@ -163,10 +163,9 @@ class Limits:
     ----------
     handshake
         Bytes that a peer may send before it is authenticated. 1 KiB holds the longest Hello.
-    frame
-        Bytes of one frame (websockets allows 1 MiB, gRPC 4 MiB, Jupyter 512 MiB).
     body
-        Bytes of the structural part of one message; large text, bytes and arrays travel beside it.
+        Bytes of the structural part of one message (websockets allows 1 MiB, gRPC 4 MiB); large
+        text, bytes and arrays travel beside it.
     buffers
         Bytes of all out-of-band buffers of one message.
     depth
@@ -183,14 +182,20 @@ class Limits:
     queued_bytes
         Bytes of small messages that may wait for a peer that does not read; beyond that the link
         ends (NATS cuts a slow client at 64 MB). Large data does not count: it waits with its owner.
+    events
+        Bytes of the events of one subscription that may wait on either side, for a subscriber that
+        is slow or does not read; its policy says what becomes of the rest.
     nesting
         Calls within calls of one chain.
     connections, unauthenticated
         Connections of one server, and those of them that have not yet shown a token.
+    sessions
+        Named sessions of one server: each has a namespace, which may hold much.
+    session_results, session_output
+        Results of cells that a named session keeps, and bytes of all their output; the oldest go.
     """
 
     handshake: int = 1 * KIB
-    frame: int = 64 * MIB
     body: int = 1 * MIB
     buffers: int = 1 * GIB
     depth: int = 64
@@ -199,9 +204,13 @@ class Limits:
     exported: int = 100_000
     requests: int = 65_536
     queued_bytes: int = 64 * MIB
+    events: int = 8 * MIB
     nesting: int = 200
     connections: int = 1_024
     unauthenticated: int = 64
+    sessions: int = 64
+    session_results: int = 100
+    session_output: int = 16 * MIB
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -210,8 +219,7 @@ class Limits:
                 isinstance(value, int) and not isinstance(value, bool) and value > 0,
                 f"Limits.{item.name} is a whole number above 0, not {value!r}",
             )
-        _require(self.body <= self.frame, "Limits.body cannot exceed Limits.frame")
-        _require(self.frame < 2**32, "Limits.frame must fit 32 bits")
+        _require(self.body < 2**32, "Limits.body must fit 32 bits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +234,21 @@ class Timing:
         Without any byte for so long the link is taken for dead.
     call
         The default deadline of a blocking call.
+    frame
+        A message that has begun comes whole within so long, or at 1 KiB a second at least: what is
+        held for it is not held for ever.
     handshake
         From the first byte to an authenticated connection, in total.
+    session_expiry
+        A named session without connections and running cells ends after so long.
     """
 
     heartbeat: float | None = 5.0
     dead_after: float | None = 15.0
     call: float | None = None
+    frame: float | None = 30.0
     handshake: float = 5.0
+    session_expiry: float | None = 86_400.0
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.support import (
 
 SETTLE = 3.0
 """Seconds that threads and sockets have to go away by themselves after a test."""
+
+os.environ["NBRPC_INTERFACES"] = "127.0.0.1"  # nothing here is asked of a network
 
 # Examples are not timed: on a loaded machine a slow one says nothing, nor does slow generation.
 hypothesis.settings.register_profile(
@@ -47,10 +50,13 @@ def _nothing_left() -> Iterator[None]:
             fresh = {key: number for key, number in fresh.items() if number not in lasting}
         return sorted(fresh)
 
+    def nothing_new() -> bool:
+        gc.collect()  # each time: a thread that was just ending may have held a cycle before
+        return not (new_threads() or new_sockets())
+
     if new_threads() or new_sockets():
-        gc.collect()
         try:
-            eventually(lambda: not (new_threads() or new_sockets()), SETTLE)
+            eventually(nothing_new, SETTLE)
         except AssertionError:
             left = f"left behind: threads {new_threads()}, sockets {new_sockets()}"
             pytest.fail(left, pytrace=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import nbrpc
 from nbrpc import connection_file
 from nbrpc.app import main
 from nbrpc.app.command import Mistake
@@ -121,7 +122,8 @@ class TestMistakes:
             (["ping"], 2, "say which server"),
             (["ping", "a", "b"], 2, "takes one URL or server name"),
             (["ping", "nobody"], 1, "no running server of yours is called 'nobody'"),
-            (["inspect", "ssh://host"], 2, "ssh:// is not available yet"),
+            (["inspect", "ssh://-host"], 2, "names no valid host"),
+            (["serve", "--classic", "--keep"], 2, "--keep needs --stdio"),
             (["inspect", "bench", "--timeout", "x"], 2, "expected a float"),
         ],
     )
@@ -328,6 +330,20 @@ class TestVisits:
             assert server.url.partition("/?")[0] in out
             assert server.url.partition("token=")[2] not in out
 
+    def test_list_of_sessions(self, folder: Path, served, capsys) -> None:
+        """The named sessions on those servers that keep any, with what is in them."""
+        served("bench_things:Counter", "--name", "plain", folder=folder)
+        server = served("--classic", "--name", "python", "--session-expiry", "7200")
+        assert main(["list", "--sessions"]) == 0
+        told = "no sessions: %rpc_connect --session NAME in a notebook begins one\n"
+        assert capsys.readouterr() == ("", told)
+        with nbrpc.connect(server.url, session="night run") as conn:
+            conn.execute("x = 1")
+            assert main(["list", "--sessions"]) == 0
+            heads, row = capsys.readouterr().out.splitlines()
+        assert heads.split()[:3] == ["SESSION", "SERVER", "VARIABLES"]
+        assert row.split() == ["night", "run", "python", "1", "-", "0", "1", "2", "h"]
+
     def test_list_forgets_the_dead(self, folder: Path, served, capsys) -> None:
         """A server that was killed is not listed."""
         server = served("bench_things:Counter", folder=folder)
@@ -365,10 +381,14 @@ class TestVisits:
 
     def test_classic_serves_this_python(self, folder: Path, served, capsys) -> None:
         """A classic server needs no module, and says that clients may run code."""
-        served("--classic", "--name", "python", folder=folder)
+        server = served("--classic", "--name", "python", folder=folder)
+        assert "clients may run code, which can do all that this process can" in server.printed
         assert main(["list"]) == 0
-        assert re.search(r"^python .* yes +\d+$", capsys.readouterr().out, re.MULTILINE)
+        listed = capsys.readouterr()
+        assert re.search(r"^python .* yes +\d+$", listed.out, re.MULTILINE)
+        assert listed.err == "clients may run code on python, which can do all that you can\n"
         assert main(["inspect", "python"]) == 0
+        eventually(lambda: "a client that may run code" in server.printed)
 
 
 class TestHelp:

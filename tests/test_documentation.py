@@ -33,7 +33,12 @@ from nbrpc.compat.table import MODULES
 from tests.support import Served, eventually, start_server
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "nbrpc/ARCHITECTURE.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "nbrpc/ARCHITECTURE.md",
+]
 WITH_EXAMPLES = [
     page
     for page in PAGES
@@ -302,6 +307,44 @@ def test_links_and_names_lead_somewhere(page):
             or (ROOT / "nbrpc" / name).exists()
             or (ROOT / f"nbrpc/{name}.py").exists()
         ), f"{page.name} names nbrpc.{name}"
+
+
+LIMIT = re.compile(r"^\| `(\w+)\.(\w+)` \| ([\d,]+|none)(?: (KiB|MiB|GiB|s))? \|", re.MULTILINE)
+UNITS = {"": 1, "s": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def test_the_threat_model_tells_the_limits():
+    """Its table has every limit and time there is, with the value that holds unless told."""
+    page = (ROOT / "docs/trust.md").read_text(encoding="utf-8")
+    told = {
+        f"{cls}.{name}": None if value == "none" else int(value.replace(",", "")) * UNITS[unit]
+        for cls, name, value, unit in LIMIT.findall(page)
+    }
+    actual = {
+        f"{type(made).__name__}.{name}": getattr(made, name)
+        for made in (nbrpc.Limits(), nbrpc.Timing())
+        for name in made.__dataclass_fields__
+    }
+    assert told == actual
+
+
+def test_the_threat_model_names_tests_that_are_there():
+    """Each attack and fault has a test, and each test that is named is one."""
+    page = (ROOT / "docs/trust.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(?:(\w+)::)?(test_\w+)`", page)
+    assert len(named) >= 40
+    for file, cls, test in named:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        found = [node for node in tree.body if getattr(node, "name", "") == cls] if cls else [tree]
+        assert found, f"{file} has no {cls}"
+        functions = [node.name for node in found[0].body if isinstance(node, ast.FunctionDef)]
+        assert test in functions, f"{file} has no {test}"
+    for section in ("Attacks", "Faults"):
+        table = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+        rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+        assert rows
+        for row in rows:
+            assert "`tests/" in row or "**" in row, f"nothing shows: {row}"
 
 
 ROW = re.compile(r"^\| (`rpyc.+?) \| (.+?) \|$", re.MULTILINE)

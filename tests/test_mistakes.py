@@ -134,7 +134,7 @@ def test_a_server_that_says_nothing():
         (("127.0.0.1", "18861"), ValueError, "from 1 to 65535, not '18861'"),
         (("127.0.0.1", 99999), ValueError, "from 1 to 65535, not 99999"),
         (("127.0.0.1",), ValueError, "is not an address: write host:port"),
-        (("ssh://127.0.0.1:1",), ValueError, "ssh:// is not available yet"),
+        (("ssh://-host",), ValueError, "names no valid host"),
         (("rpyc://127.0.0.1/?token=x",), ValueError, "RPyC's protocol knows none"),
         (("nbrpc://127.0.0.1:x",), ValueError, "127.0.0.1:x"),
         (("http://127.0.0.1:80",), ValueError, "http://"),

@@ -15,9 +15,10 @@ SIGNATURES = {
     "async_": "(function)",
     "buffiter": "(iterable, chunk=10, max_chunk=1000, factor=2)",
     "by_value": "(obj)",
+    "callback": "(function)",
     "connect": (
         "(host, port=None, service=VoidService, config=None, *, token=None, tls=None, "
-        "timeout=10.0, reconnect=False, timing=None, limits=None)"
+        "timeout=10.0, reconnect=False, session=None, timing=None, limits=None)"
     ),
     "event": "(*, block=True, doc=None)",
     "exposed": "(target=None, *, by_value=False)",
@@ -31,8 +32,8 @@ SIGNATURES = {
     "track": "(items, total=None, text='')",
     "watch": "(obj, name, every=0.5)",
     "classic.connect": (
-        "(host, port=18812, *, token=None, tls=None, timeout=10.0, reconnect=False, timing=None, "
-        "limits=None)"
+        "(host, port=18812, *, token=None, tls=None, timeout=10.0, reconnect=False, session=None, "
+        "timing=None, limits=None)"
     ),
     "classic.connect_thread": "()",
     "classic.deliver": "(conn, obj)",

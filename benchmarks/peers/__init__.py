@@ -14,6 +14,7 @@ from typing import Any
 MODULES = {
     "raw": "benchmarks.peers.raw",
     "nbrpc": "benchmarks.peers.native",
+    "nbrpc-ws": "benchmarks.peers.websocket",
     "manager": "benchmarks.peers.manager",
     "rpyc": "benchmarks.peers.rpyc_service",
 }

@@ -133,7 +133,8 @@ def threads(quick: bool) -> Outcome:  # noqa: FBT001 - the signature of all rows
             run()
             return count / (time.perf_counter() - begun)
 
-        alone, nothing = THREADS * each // 4, [].append
+        alone = THREADS * each // 4
+        nothing: Callable[[float], object] = lambda _seconds: None  # noqa: E731 - noted nowhere
         work(0, 2_000, nothing)
         for _ in range(rounds):  # in turns, so that what else the machine does falls on both alike
             ones.append(rate(alone, lambda: work(0, alone, nothing)))

@@ -15,7 +15,15 @@ from traitlets.config.loader import (
     KVArgParseConfigLoader,
 )
 
-__all__ = ["WRONG_USAGE", "Command", "Mistake", "NbrpcApp", "read_token", "say"]
+__all__ = [
+    "WRONG_USAGE",
+    "Command",
+    "Mistake",
+    "NbrpcApp",
+    "check_discovery",
+    "read_token",
+    "say",
+]
 
 WRONG_USAGE = 2
 """The exit code for a command line that cannot be understood, as of most programs."""
@@ -127,21 +135,27 @@ class Command(Application):
     def _load_configuration(self) -> None:
         from pathlib import Path
 
-        from jupyter_core.paths import jupyter_config_path
-
         if self.config_file:
             chosen = Path(self.config_file).expanduser().resolve()
             if not chosen.is_file():
                 raise Mistake(f"there is no configuration file {self.config_file}", WRONG_USAGE)
             files = [(chosen.name, [str(chosen.parent)])]
         else:
-            folders = jupyter_config_path()
+            folders = _configuration_folders()
             files = [("jupyter_config", folders), ("nbrpc_config", folders)]
         for name, folders in files:
             try:
                 inspect.unwrap(Application.load_config_file)(self, name, path=folders)
             except TraitError as exc:
                 raise Mistake(f"in the configuration: {exc}") from exc
+
+
+def _configuration_folders() -> list[str]:
+    try:
+        from jupyter_core.paths import jupyter_config_path
+    except ImportError:  # a server needs no Jupyter beside it, and was carried here without
+        return []
+    return jupyter_config_path()
 
 
 class NbrpcApp(Command):
@@ -181,6 +195,20 @@ class NbrpcApp(Command):
             )
         else:
             self.print_help()
+
+
+def check_discovery(option: str) -> None:
+    """See that what an option needs to find servers on the network is installed.
+
+    Raises
+    ------
+    Mistake
+        It is not.
+    """
+    from nbrpc.reach.discovery import available
+
+    if not available():
+        raise Mistake(f"{option} needs zeroconf: pip install 'nbrpc[discovery]'")
 
 
 def read_token(path: str) -> str:

@@ -30,6 +30,7 @@ def connect(
     tls: Any = None,
     timeout: float = 10.0,
     reconnect: bool = False,
+    session: str | None = None,
     timing: Timing | None = None,
     limits: Limits | None = None,
 ) -> Connection:
@@ -39,7 +40,7 @@ def connect(
     ----------
     host
         A host name or address, or a URL; the port of a URL is in it.
-    token, tls, timeout, reconnect, timing, limits
+    token, tls, timeout, reconnect, session, timing, limits
         As for `nbrpc.connect`.
 
     Raises
@@ -58,6 +59,7 @@ def connect(
         tls=tls,
         timeout=timeout,
         reconnect=reconnect,
+        session=session,
         timing=timing,
         limits=limits,
     )

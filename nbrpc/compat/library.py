@@ -152,15 +152,15 @@ class Timeout:
             self.finite, self.tmax = timeout.finite, timeout.tmax
         elif timeout is not None and timeout >= 0:
             self.finite = True
-            self.tmax = time.time() + timeout
+            self.tmax = time.monotonic() + timeout
 
     def expired(self) -> bool:
         """Whether the moment has passed."""
-        return self.tmax is not None and time.time() >= self.tmax
+        return self.tmax is not None and time.monotonic() >= self.tmax
 
     def timeleft(self) -> float | None:
         """Give the seconds that are left; None without an end."""
-        return None if self.tmax is None else max(0.0, self.tmax - time.time())
+        return None if self.tmax is None else max(0.0, self.tmax - time.monotonic())
 
     def sleep(self, interval: float) -> None:  # RPyC's name
         """Sleep so long, but not beyond the moment."""

@@ -134,10 +134,10 @@ class RegistryServer:
             if sum(map(len, self.services.values())) >= MOST_ENTRIES:
                 raise ValueError(f"the registry is full: {MOST_ENTRIES} addresses")
             self.logger.debug("registering %s at %s", name, address)
-            self.services.setdefault(name, {})[address] = time.time()
+            self.services.setdefault(name, {})[address] = time.monotonic()
             self.on_service_added(name, address)
         else:
-            found[address] = time.time()
+            found[address] = time.monotonic()
 
     def _remove(self, name: str, address: tuple[str, int]) -> None:
         found = self.services.get(name, {})
@@ -148,7 +148,7 @@ class RegistryServer:
             self.on_service_removed(name, address)
 
     def _prune(self, name: str) -> None:
-        oldest = time.time() - self.pruning_timeout
+        oldest = time.monotonic() - self.pruning_timeout
         for address, seen in list(self.services.get(name, {}).items()):
             if seen < oldest:
                 self._remove(name, address)

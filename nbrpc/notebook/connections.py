@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nbrpc.connection_file import find_by_name, running
 from nbrpc.errors import ConnectFailed
+from nbrpc.reach.discovery import Announced, Neighbourhood, available, is_loopback
+from nbrpc.transports.address import parse
 
 __all__ = ["Connections", "NoConnection"]
 
@@ -21,33 +24,46 @@ class Connections:
     Parameters
     ----------
     open_connection
-        Connects to a URL or host and port, with a token or None.
+        Connects to a URL or host and port, with a token or None and a session or None.
     """
 
-    def __init__(self, open_connection: Callable[[str, str | None], Any]) -> None:
+    def __init__(self, open_connection: Callable[[str, str | None, str | None], Any]) -> None:
         self._open = open_connection
         self._by_name: dict[str, Any] = {}
         self.current = ""
         """The name of the connection that is used when none is given; empty without one."""
+        self._neighbourhood = Neighbourhood()
 
     def __iter__(self) -> Any:
         return iter(dict(self._by_name).items())
 
-    def connect(self, target: str, name: str, token: str | None) -> Any:
+    @contextmanager
+    def connecting(
+        self, target: str, name: str, token: str | None, session: str | None = None
+    ) -> Iterator[Any]:
         """Connect, in the place of an earlier connection of that name, and make it the current one.
+
+        With the name of a session the connection is attached to that. The earlier connection is
+        closed at the end of the block: its card changes then, which may stand in the same cell.
 
         Raises
         ------
         ConnectFailed, AuthenticationFailed
             Nothing was connected; an earlier connection of that name is as it was.
         """
-        connection = self._open(find(target), token)
+        connection = self._open(find(target, token, self._neighbourhood), token, session)
         earlier = self._by_name.pop(name, None)
-        if earlier is not None:
-            earlier.close()
         self._by_name[name] = connection
         self.current = name
-        return connection
+        try:
+            yield connection
+        finally:
+            if earlier is not None:
+                earlier.close()
+
+    def announced(self, patience: float) -> list[Announced]:
+        """Give the servers that announce themselves, as far as they are known so soon."""
+        return self._neighbourhood.look(patience) if available() else []
 
     def get(self, name: str = "") -> Any:
         """Give a connection: the current one without a name.
@@ -107,8 +123,12 @@ class Connections:
         self.current = ""
 
 
-def find(target: str) -> str:
+def find(target: str, token: str | None = None, neighbourhood: Neighbourhood | None = None) -> str:
     """Give the URL for what a user typed: a URL, a server's name, host:port, a port, or nothing.
+
+    A name that none of the user's servers on this machine has is looked for on the network if a
+    token was given for it: whoever merely says that this is its name does not hold the token, and
+    is not told it, since it never goes over the wire.
 
     Raises
     ------
@@ -120,9 +140,29 @@ def find(target: str) -> str:
     if "://" in target or target.startswith("[") or target.rpartition(":")[2].isdigit():
         return target if ":" in target else f"127.0.0.1:{target}"
     info = find_by_name(target)
-    if info is None:
-        raise ConnectFailed(f"no running server of yours is called {target}; {_what_runs()}")
-    return info.url
+    if info is not None:
+        return info.url
+    servers: list[Announced] = []
+    if neighbourhood is not None:
+        servers = neighbourhood.look() if token and available() else neighbourhood.known
+    return _on_network(target, token, [server for server in servers if server.name == target])
+
+
+def _on_network(name: str, token: str | None, named: list[Announced]) -> str:
+    """Give the URL of the one server that announces a name, if it can show that it is meant."""
+    if not named:
+        raise ConnectFailed(f"no running server of yours is called {name}; {_what_runs()}")
+    urls = ", ".join(server.url for server in named)
+    if len(named) > 1:
+        raise ConnectFailed(f"several servers on the network are called {name}; give a URL: {urls}")
+    if not token:
+        raise ConnectFailed(
+            f"no running server of yours is called {name}; one on the network says that it is: "
+            f"give its --token, or its URL, {urls}"
+        )
+    if not (named[0].tls or is_loopback(parse(urls).host)):
+        raise ConnectFailed(f"{name} on the network is not encrypted; give its URL, {urls}")
+    return urls
 
 
 def _only_server() -> str:

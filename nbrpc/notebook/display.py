@@ -183,23 +183,22 @@ class ResultDisplay:
 
 
 def show_card(shell: Any, connection: Any, name: str) -> None:
-    """Display the card of a connection, and have it say so when the connection has ended."""
+    """Display the card of a connection, and have it say so when that is lost, or is back."""
     transient = {"display_id": uuid.uuid4().hex}
     publish = shell.display_pub.publish
     publish(connection_bundle(connection, name), {}, transient=transient)
-    pace = Pace(
-        lambda: publish(connection_bundle(connection, name), {}, transient=transient, update=True)
-    )
-    session = connection.session
-    before = session.on_end
 
-    def ended(session: Any) -> None:
-        if before is not None:
-            before(session)
-        pace.ask()
+    def update() -> None:
+        publish(connection_bundle(connection, name), {}, transient=transient, update=True)
 
-    session.on_end = ended
-    if session.closed:  # meanwhile
+    pace = Pace(update)
+
+    def changed() -> None:
+        # Its end is told at once, since the cell that closes it may be over a moment later.
+        (update if connection.closed else pace.ask)()
+
+    connection.revival.observers.append(changed)
+    if connection.state != "open":  # meanwhile
         pace.ask()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,6 +12,7 @@ from weakref import WeakKeyDictionary
 from IPython.core.error import UsageError
 
 from nbrpc.notebook import tracebacks
+from nbrpc.notebook.busy import WaitLine
 from nbrpc.notebook.completion import Completion
 from nbrpc.notebook.connections import Connections, NoConnection
 from nbrpc.notebook.display import (
@@ -27,6 +29,7 @@ from nbrpc.notebook.remote_cell import rewriter
 from nbrpc.notebook.remote_magics import RemoteMagics
 from nbrpc.notebook.results import Results
 from nbrpc.notebook.serving import Servers
+from nbrpc.notebook.session_magics import SessionMagics
 from nbrpc.notebook.view_magics import ViewMagics
 from nbrpc.objects.refs import Exports
 from nbrpc.session import dispatch, interrupts, subscriptions
@@ -66,10 +69,14 @@ class Extension:
         self.displays = ResultDisplays(shell)
         self._results = Results()
         self.handlers = Handlers(shell, self._call_later)
-        self.servers = Servers(shell, self._make_dispatcher)
+        self._cell_began: float | None = None
+        self.servers = Servers(shell, self._make_dispatcher, lambda: self._cell_began)
+        self._wait_line = WaitLine(shell, lambda: self._cell_began is not None)
         self.settings = RpcMagics(shell, self)
         self._remote = RemoteMagics(shell, self)
-        self._magics: list[Any] = [self.settings, self._remote, ViewMagics(shell, self._results)]
+        sessions = SessionMagics(shell, self.connections)
+        views = ViewMagics(shell, self._results)
+        self._magics: list[Any] = [self.settings, self._remote, sessions, views]
         shell.register_magics(*self._magics)
         self._completion = Completion(
             shell,
@@ -80,7 +87,6 @@ class Extension:
         # For async_ and watch, which the first cells use as often as the magics.
         shell.user_ns.setdefault("nbrpc", sys.modules["nbrpc"])
         call = f'get_ipython().magics_manager.registry["{RemoteMagics.__name__}"].remote_cell_async'
-        self._in_cell = False
         self._rewrite = rewriter(call, self._may_await)
         # After IPython's own, which remove empty lines, indentation and prompts above it.
         shell.input_transformer_manager.cleanup_transforms += [with_help, self._rewrite]
@@ -123,10 +129,11 @@ class Extension:
         Ctrl-C does not cancel what awaits.
         """
         has_kernel = getattr(self._shell, "kernel", None) is not None
-        return has_kernel and bool(self._shell.autoawait) and not self._in_cell
+        return has_kernel and bool(self._shell.autoawait) and self._cell_began is None
 
     def _before_cell(self, _: Any) -> None:
-        self._in_cell = self.displays.in_cell = True
+        self._cell_began = time.monotonic()
+        self.displays.in_cell = True
         self.start()
         if must_be_told(self._shell):
             running_cell.set(self._shell.get_parent())
@@ -134,7 +141,8 @@ class Extension:
 
     def _after_cell(self, outcome: Any) -> None:
         tracebacks.name_stop(outcome)
-        self._in_cell = False
+        self._cell_began = None
+        self._wait_line.clear()
         self.displays.settle()
         self.displays.in_cell = False
 
@@ -171,10 +179,10 @@ class Extension:
 
     # -- connecting ------------------------------------------------------------------------------
 
-    def _open(self, target: str, token: str | None) -> Any:
+    def _open(self, target: str, token: str | None, session: str | None) -> Any:
         from nbrpc.client import connect
 
-        connection = connect(target, token=token, reconnect=True)
+        connection = connect(target, token=token, reconnect=True, session=session)
         assert connection.revival is not None
         connection.revival.patience = PATIENCE
         return connection
@@ -193,6 +201,7 @@ class Extension:
         self.connections.close()
         self.displays.close()
         self._results.close()
+        self._wait_line.close()
         tracebacks.uninstall(shell)
         live.current_cell = subscriptions.current_run = subscriptions.error_shower = None
         dispatch.default = dispatch.Queue

@@ -1,7 +1,8 @@
 """Tab on the line of a magic: its flags, and what stands behind them.
 
-Names of connections and of this user's running servers, variables of this notebook, and names of
-the remote namespace. What a flag takes is told by its name in the magic's own parser.
+Names of connections and of servers (this user's, and those that announce themselves on the
+network), variables of this notebook, and names of the remote namespace. What a flag takes is told
+by its name in the magic's own parser.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 from nbrpc.connection_file import running
 from nbrpc.notebook.connections import Connections
+from nbrpc.notebook.serving import NAME
+from nbrpc.notebook.session_magics import ACTIONS
 from nbrpc.session.result import AsyncResult
 
 __all__ = ["MagicCompletion"]
@@ -21,10 +24,15 @@ __all__ = ["MagicCompletion"]
 LINE = re.compile(r"\s*(?:[\w,\s]+=\s*)?(?<!%)(%%?)(\w+)[ \t]+(.*)\Z")
 """A magic, perhaps one whose value is bound, and what is typed behind it."""
 
+PATIENCE = 0.3
+"""Seconds for which Tab waits for the network; what answers later is there at the next Tab."""
+
 TAKES = {
     ("rpc_connect", "target"): "server",
     ("rpc_connect", "name"): "connection",
     ("rpc_disconnect", "name"): "connection",
+    ("rpc_sessions", "action"): "action",
+    ("rpc_sessions", "targets"): "connection",
     ("rpc_use", "name"): "connection",
     ("rpc_push", "names"): "variable",
     ("rpc_pull", "names"): "remote",
@@ -102,7 +110,16 @@ class MagicCompletion:
         if kind == "server":
             servers = running()
             names = [info.name for info in servers if info.name.split() == [info.name]]
-            return dict.fromkeys(names + [info.url for info in servers])
+            urls = [info.url for info in servers]
+            others = [
+                item
+                for item in self._connections.announced(PATIENCE)
+                if item.url.partition("/?")[0] not in urls
+            ]
+            names += [item.name for item in others if NAME.fullmatch(item.name)]
+            return dict.fromkeys(names + urls + [item.url for item in others])
+        if kind == "action":
+            return ACTIONS
         if kind == "served":
             return sorted(self._served())
         if kind in ("connection", "connections"):

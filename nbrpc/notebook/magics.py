@@ -24,6 +24,7 @@ from nbrpc.notebook.lines import (
     plainly,
     show,
 )
+from nbrpc.notebook.session_magics import notebook_name, show_attached
 from nbrpc.objects.proxy import target_of
 from nbrpc.session.result import AsyncResult
 from nbrpc.widgets import live, page
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["RpcMagics"]
 
 INSTEAD = "pass a function, which the service calls"
-
-NO_SESSIONS = (
-    "sessions that outlive their connection are not there yet: connect without --session, and "
-    "the variables of remote cells last as long as the connection"
-)
 
 
 @magics_class
@@ -93,19 +89,29 @@ class RpcMagics(Magics):
     @argument(
         "--trust", action="store_true", help="show its rich output as it is, scripts included"
     )
-    @argument("--session", nargs="?", const="", help="not there yet: a session that lasts")
+    @argument(
+        "--session",
+        nargs="?",
+        const="",
+        help="keep variables, cells and results under this name when the connection or this kernel "
+        "ends (default: the name of the notebook)",
+    )
     def rpc_connect(self, line: str) -> None:
         """Connect to a server and show the connection."""
         arguments = parsed(self.rpc_connect, line)
-        if arguments.session is not None:
-            raise UsageError(NO_SESSIONS)
         name = identifier(arguments.name or self.connection_name)
-        connection = self._connections.connect(arguments.target, name, arguments.token)
-        if arguments.trust or name in self.trusted:
-            trust(connection.session)
-        connection.ping()  # the card shows how long a round trip takes
-        self._shell.user_ns[name] = connection
-        show_card(self._shell, connection, name)
+        session = arguments.session
+        if session is not None:  # IPython leaves quotes where they are
+            session = session.strip("'\"") or notebook_name(self._shell)
+        found = self._connections.connecting(arguments.target, name, arguments.token, session)
+        with found as connection:
+            if arguments.trust or name in self.trusted:
+                trust(connection.session)
+            connection.ping()  # the card shows how long a round trip takes
+            self._shell.user_ns[name] = connection
+            show_card(self._shell, connection, name)
+            if session is not None:
+                show_attached(connection)
 
     @line_magic
     @plainly
@@ -215,6 +221,7 @@ class RpcMagics(Magics):
     @argument("object", nargs="*", help="object to serve (default: list what is served)")
     @argument("--name", "-n", default="", help="name of the server (default: the expression)")
     @argument("--port", "-p", type=int, default=0, help="port to listen on (default: a free one)")
+    @argument("--writable", action="store_true", help="let callers set public attributes as well")
     @argument(
         "--stop", action="store_true", help="end the server of that name, or all without a name"
     )
@@ -233,7 +240,9 @@ class RpcMagics(Magics):
                 print(f"stopped {server.name} ({server.url})")  # noqa: T201 - in the cell
         elif expression:
             target = evaluated(self._shell, expression)
-            server = servers.serve(target, arguments.name, expression, arguments.port)
+            server = servers.serve(
+                target, arguments.name, expression, arguments.port, writable=arguments.writable
+            )
             print(servers.described(server))  # noqa: T201 - in the cell
         else:
             print("\n".join(map(repr, servers)) or "nothing is served")  # noqa: T201 - in the cell

@@ -18,6 +18,7 @@ from typing import Any
 
 from nbrpc.errors import CallTimeout
 from nbrpc.notebook.tracebacks import Interrupted, presentable, unfinished
+from nbrpc.session.named_sessions import CellResult
 from nbrpc.widgets.result_record import error_of, has_ended
 from nbrpc.widgets.sanitize import admitted, admitted_metadata, clean, display_name, is_trusted
 
@@ -42,6 +43,13 @@ LOOK = 0.5
 
 STOPPED = "the remote cell was stopped"
 
+LOST = "the connection is lost; the cell starts when it is back\n"
+
+LOST_IN_SESSION = (
+    "the connection is lost; the cell runs on in session {}, and what it prints is shown here when "
+    "the connection is back\n"
+)
+
 LEFT = "the remote cell was left, and runs on there: RPyC cannot stop it"
 
 
@@ -61,6 +69,7 @@ class Player:
         self._label = label
         self._held = {"stdout": "", "stderr": ""}  # beginnings of escape sequences
         self._begun = {"stdout": "", "stderr": ""}  # beginnings of lines that get a label
+        self._told = False
 
     def play(self) -> None:
         """Show what has come since the last time."""
@@ -80,6 +89,15 @@ class Player:
                 self._shell.display_pub.clear_output(bool(content))
         if ended:
             self._end_lines()
+        elif self.result.session.closed is not self._told:
+            self._told = not self._told
+            if self._told:
+                kept = isinstance(self.result, CellResult)
+                self._end_lines()
+                sys.stderr.write(
+                    LOST_IN_SESSION.format(self.result.sessions.attached) if kept else LOST
+                )
+                wrote = True
         if wrote or ended:  # a kernel would keep text for 0.2 s
             sys.stdout.flush()
             sys.stderr.flush()

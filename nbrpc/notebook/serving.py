@@ -16,12 +16,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.connection_file import running
+from nbrpc.notebook.busy import Notices
 from nbrpc.notebook.handlers import current_run
 from nbrpc.notebook.pump import CellLoop, InContext
 from nbrpc.objects.exposure import restricted
 from nbrpc.objects.proxy import target_of
 from nbrpc.session.connection import Connection
 from nbrpc.session.dispatch import Dispatcher
+from nbrpc.session.job import RequestJob
 
 if TYPE_CHECKING:
     from nbrpc.server.server import Server
@@ -45,20 +47,26 @@ class InCell(Dispatcher):
     inner
         The dispatcher that callbacks have as well. In a kernel there is one for all connections:
         while a cell waits in a call of ours, it runs what is queued there.
+    cell_began
+        Gives the time when the running cell began; None without one.
     """
 
     sole = True
 
-    def __init__(self, inner: Dispatcher, context: Context) -> None:
+    def __init__(
+        self, inner: Dispatcher, context: Context, cell_began: Callable[[], float | None]
+    ) -> None:
         self._inner = inner
         self._context = context
+        self._notices = Notices(cell_began)
         self.jobs = inner.jobs
 
     def submit(self, job: Any) -> None:
         """Queue a job; an object that another cell handed over has that cell's context."""
         request = getattr(job, "request", None)
         context = None if request is None else job.session.boxing.exports.context(request.oid)
-        self._inner.submit(InContext(job, context or self._context))
+        make = self._notices.queued if isinstance(job, RequestJob) else InContext
+        self._inner.submit(make(job, context or self._context))
 
     def event_loop(self, job: Any) -> Any:
         """Give the kernel's loop where that turns when the job has begun its coroutine."""
@@ -101,24 +109,36 @@ class Servers:
     ----------
     make_dispatcher
         Gives the dispatcher that callbacks have.
+    cell_began
+        Gives the time when the running cell began; None without one.
     """
 
-    def __init__(self, shell: Any, make_dispatcher: Callable[[], Dispatcher]) -> None:
+    def __init__(
+        self,
+        shell: Any,
+        make_dispatcher: Callable[[], Dispatcher],
+        cell_began: Callable[[], float | None],
+    ) -> None:
         self._shell = shell
         self._make_dispatcher = make_dispatcher
+        self._cell_began = cell_began
         self._servers: dict[str, tuple[Server, tuple[str, str] | None]] = {}
         """By name: the server, and the cell and run that made it."""
 
     def __iter__(self) -> Iterator[Server]:
         return iter([server for server, _ in self._servers.values()])
 
-    def serve(self, target: Any, name: str, expression: str, port: int = 0) -> Server:
+    def serve(
+        self, target: Any, name: str, expression: str, port: int = 0, *, writable: bool = False
+    ) -> Server:
         """Serve an object.
 
         Parameters
         ----------
         name
             Of the server; without one it is called as the expression, or as the object's class.
+        writable
+            Whether peers may set public attributes as well.
 
         Raises
         ------
@@ -145,7 +165,8 @@ class Servers:
                 target,
                 name=name,
                 port=port,
-                dispatcher=lambda: InCell(self._make_dispatcher(), context),
+                config={"allow_setattr": writable},
+                dispatcher=lambda: InCell(self._make_dispatcher(), context, self._cell_began),
             )
         except OSError as error:
             raise ValueError(f"cannot listen on port {port}: {error}") from None

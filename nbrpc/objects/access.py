@@ -252,8 +252,10 @@ class Policy:
         elif not self.allows_special(name):
             raise AccessDenied(f"the peer may not use {_shown(name)} of {_owner(obj)}", name=name)
         if method is MISSING or method is None:
-            wording = LACKING.get(name, f"'{{}}' object does not support {name}")
-            raise TypeError(wording.format(class_name(type(obj))))
+            owner = class_name(type(obj))
+            if name in LACKING:
+                raise TypeError(LACKING[name].format(owner))
+            raise TypeError(f"'{owner}' object does not support {_shown(name)[1:-1]}")
         return bind(method, obj)  # type: ignore[no-any-return]
 
     def is_hooked(self, obj: object) -> bool:
@@ -348,10 +350,12 @@ class Policy:
         prefixed = self._prefix + name if self._prefix else ""
         twin = find(shape.cls, prefixed) if prefixed else MISSING
         if not self._may[right.value]:
-            if right is WRITE and self._is_settable(name, in_class):
-                return name
-            if right is WRITE and _has_setter(twin):
-                return prefixed
+            # A property of a class that is itself the object would be replaced, not set.
+            if right is WRITE and not is_class(obj):
+                if self._is_settable(name, in_class):
+                    return name
+                if _has_setter(twin):
+                    return prefixed
             raise self._denied(obj, name, right)
         plain = self._is_plain(shape, name, right)
         if in_class is not MISSING and (plain or self._is_marked(name, in_class)):

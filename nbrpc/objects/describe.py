@@ -24,6 +24,7 @@ from types import (
     WrapperDescriptorType,
 )
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -324,12 +325,15 @@ def document_member(
     AttributeError
         There is none that can be seen without running code of the object.
     """
-    if type(obj) is not Restricted:
-        value = _lookup(obj, policy.resolve(obj, name, Right.READ))
-    elif name in restricted_parts(obj)[1]:
+    if type(obj) is Restricted:
+        if name not in restricted_parts(obj)[1]:
+            what = f"{name[:80]!r} is not among the names of a restricted view"
+            raise AccessDenied(what, name=name)
         value = _lookup(obj, name)
+    elif policy.is_hooked(obj):  # the class decides about each name as it is read
+        raise AccessDenied(f"{name[:80]!r} cannot be documented without being read", name=name)
     else:
-        raise AccessDenied(f"{name[:80]!r} is not among the names of a restricted view", name=name)
+        value = _lookup(obj, policy.resolve(obj, name, Right.READ))
     if value is MISSING:
         raise AttributeError(f"{name[:80]!r} cannot be documented without being read", name=name)
     kind = member_kind(value)
@@ -402,12 +406,29 @@ def _source_of(obj: object, *, with_source: bool) -> tuple[str | None, int | Non
             return None, None, None
     source = None
     if with_source:
+        source, line = _read_source(target, line)
+    return code.co_filename, line, source
+
+
+def _read_source(target: Any, line: int | None) -> tuple[str | None, int | None]:
+    """Give the source of a function's code or a class, and its line; of a class it is remembered.
+
+    Python parses the whole file to find a class, which takes milliseconds.
+    """
+    is_key = type(target) is type  # a metaclass may define __eq__ and __hash__
+    known = _sources.get(target) if is_key else None
+    if known is None:
         try:
             lines, line = inspect.getsourcelines(target)
-            source = shorten("".join(lines), MAX_SOURCE)
+            known = shorten("".join(lines), MAX_SOURCE), line
         except Exception:  # no file, no line, or a loader that fails
-            source = None
-    return code.co_filename, line, source
+            known = None, line
+        if is_key:
+            _sources[target] = known
+    return known
+
+
+_sources: WeakKeyDictionary[type, tuple[str | None, int | None]] = WeakKeyDictionary()
 
 
 def _is_plain_class(cls: type) -> bool:

@@ -44,7 +44,7 @@ from nbrpc.objects.static import (
     own_attributes,
     slot_value,
 )
-from nbrpc.objects.text import sendable, shorten
+from nbrpc.objects.text import printable, sendable, shorten
 from nbrpc.protocol.messages import Error
 
 __all__ = ["exception_of", "failure_of", "is_own_file"]
@@ -312,7 +312,7 @@ class _Builder:
         if context is not None:
             exception.__context__ = context
         for note in error.notes[:MAX_NOTES]:
-            exception.add_note(shorten(note, MAX_NOTE))
+            exception.add_note(printable(shorten(note, MAX_NOTE)))
         inform(
             exception,
             type_name=error.type_name,

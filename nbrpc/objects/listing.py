@@ -13,7 +13,7 @@ from types import FunctionType, MethodDescriptorType, MethodType
 from typing import Any, Final
 
 from nbrpc.errors import AccessDenied
-from nbrpc.objects.access import Policy, Right
+from nbrpc.objects.access import REFUSED_RESULTS, Policy, Right
 from nbrpc.objects.describe import describe, instance_names
 from nbrpc.objects.exposure import Restricted
 from nbrpc.objects.static import (
@@ -43,12 +43,17 @@ def find_quietly(obj: Any, path: str, policy: Policy) -> Any:
     for part in path.split(".") if path else ():
         declared = _declared(obj)
         obj = obj if declared is None else declared
+        if find(type(obj) if declared is None else obj, "_rpyc_getattr") is not MISSING:
+            # Its class decides about each name as it is read.
+            raise AccessDenied(f"{part[:80]!r} cannot be seen before it is read", name=part)
         real = policy.resolve(obj, part, Right.READ)
         found = own_attributes(obj).get(real, MISSING)
         if found is MISSING:
             found = find(obj if is_class(obj) else type(obj), real)
         if found is MISSING:
             raise AccessDenied(f"{type(obj).__name__} has no {part[:80]!r}")
+        if is_kind_of(found, REFUSED_RESULTS) and not policy.everything:
+            raise AccessDenied(f"{part[:80]!r} is given only where code may run (allow_code)")
         # A function is bound, so that its signature is that of a call; anything else (a property,
         # a class) stays as it is. The class stands for its object behind a property.
         if type(found) is FunctionType and (declared is not None or not is_class(obj)):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from nbrpc.errors import AccessDenied, StaleReference
 from nbrpc.objects.access import Policy
 from nbrpc.objects.boxing import Boxing, ByReference, ByValue
+from nbrpc.objects.callbacks import Callback, function_of
 from nbrpc.objects.describe import document, instance_names
 from nbrpc.objects.exposure import is_by_value
 from nbrpc.objects.failures import exception_of
@@ -103,6 +104,8 @@ def call(owner: Owner, job: Any) -> Any:
         function = (
             target
             if kind is FunctionType or kind is MethodType
+            else function_of(target)
+            if type(target) is Callback
             else policy.special(target, "__call__")
         )
         by_value = is_by_value(function)
@@ -221,7 +224,16 @@ def obtain(owner: Owner, job: Any) -> ByValue:
 
 
 def deliver(owner: Owner, job: Any) -> ByReference:
-    """Keep what came by value as an object of this side."""
+    """Keep what came by value as an object of this side; needs the right to run code.
+
+    Of any value it makes an object with all its operators, and a number alone would do: ``9 ** 9 **
+    9`` holds the interpreter until it is killed.
+    """
+    if not owner.policy.access.allow_code:
+        raise AccessDenied(
+            "the peer may not copy objects to here without the right to run code (allow_code): "
+            "pass the value to a method"
+        )
     args, _ = arguments(owner, job.request)
     return ByReference(args[0])
 

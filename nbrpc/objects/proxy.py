@@ -243,7 +243,7 @@ class Proxy:
         # A description has the first line; help() of a function shows all of it. RPyC's have none.
         if description.kind == "function" or self._nbrpc_session_.nests:
             return document_of(self, "")
-        return description.doc or None
+        return printable(description.doc) or None
 
 
 class Member:
@@ -396,7 +396,7 @@ def document_of(proxy: Proxy, path: str) -> str | None:
         return None
     described = proxy._nbrpc_session_.request(Operation.DESCRIBE, proxy._nbrpc_oid_, path)
     document = described["doc"]
-    return document if type(document) is str else None
+    return printable(document) if type(document) is str else None
 
 
 def member_unread(proxy: Proxy, path: str, kind: str | None = None) -> Member:

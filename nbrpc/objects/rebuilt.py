@@ -74,6 +74,10 @@ class Rebuilt(RemoteError):
     _shown: bool = False
 
     def __str__(self) -> str:
+        # Python prints it as it is where nobody catches it; ``args`` stay exact.
+        return printable(self._text(), keep_colour=True)
+
+    def _text(self) -> str:
         message = self._message
         if message is None:  # the user made one of this class
             return super().__str__()

@@ -146,6 +146,7 @@ def bind(value: object, obj: object) -> Any:
     if kind is FunctionType:
         return MethodType(cast("FunctionType", value), obj)
     if kind is WrapperDescriptorType or kind is MethodDescriptorType:
-        return cast("Any", value).__get__(obj)
+        # With the class: CPython before 3.13 crashes where a method of C asks for it in vain.
+        return cast("Any", value).__get__(obj, type(obj))
     get = find(kind, "__get__")
     return value if get is MISSING else cast("Any", get)(value, obj, type(obj))

@@ -4,36 +4,51 @@ A frame is an 8-byte header, a msgpack body, and, when the header says so, buffe
 
     offset 0  u32 little-endian  length of the body
            4  u8                 kind (`messages.Kind`)
-           5  u8                 flags: 1 = the buffers follow in CHUNK frames
+           5  u8                 flags: 1 = the buffers follow in CHUNK frames,
+                                        2 = they lie in shared memory
            6  u16                number of out-of-band buffers, N
            8  length bytes       body
               N x u64            length of each buffer
               (flag 0)           the buffers, one after the other
               (flag 1) u32       number of the transfer
+              (flag 2) u32       number of the segment
 
 A message whose buffers exceed `CHUNK_SIZE` is sent with flag 1: its frame ends after the number of
 the transfer, and its buffers follow, one after the other, as the bodies of CHUNK frames (a body is
 the u32 number of the transfer, then raw data). Other frames may stand between them, so a Cancel, a
 Ping or a small call passes while a gigabyte travels. The message counts as received with its last
 chunk. Memory for a buffer is taken as its bytes arrive, never for what a header promises.
+
+Flag 2 is for two processes of one machine that have agreed on it (`nbrpc.session.shared_memory`).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
+from typing import Any
 
 from nbrpc.errors import LimitExceeded, RemoteProtocolError
 from nbrpc.options import Limits
 
-__all__ = ["CHUNK_SIZE", "MAX_BUFFERS", "Frame", "FrameReader", "Piece", "chunks", "frame"]
+__all__ = [
+    "CHUNK_SIZE",
+    "MAX_BUFFERS",
+    "Frame",
+    "FrameReader",
+    "Piece",
+    "chunks",
+    "frame",
+    "frame_in_memory",
+]
 
 HEADER = struct.Struct("<IBBH")
 HEADER_SIZE = HEADER.size
 TRANSFER = struct.Struct("<I")
 
 CHUNKED = 1
+SHARED = 2
 CHUNK_KIND = 16
 CHUNK_SIZE = 256 * 1024
 """Buffers up to this size travel inside their frame; larger ones in chunks of this size. At
@@ -78,6 +93,11 @@ def chunks(
         for start in range(0, buffer.nbytes, CHUNK_SIZE):
             data = buffer[start : start + CHUNK_SIZE]
             yield [HEADER.pack(len(data) + 4, CHUNK_KIND, 0, 0) + number, data]
+
+
+def frame_in_memory(kind: int, body: bytes, buffers: Sequence[memoryview], segment: int) -> bytes:
+    """Give the frame of a message whose buffers lie in shared memory."""
+    return _head(kind, SHARED, body, buffers) + TRANSFER.pack(segment)
 
 
 def _head(kind: int, flags: int, body: bytes, buffers: Sequence[memoryview]) -> bytes:
@@ -140,7 +160,7 @@ class FrameReader:
 
     __slots__ = (
         "_allowance", "_body", "_buffer", "_left", "_limits", "_needed", "_number",
-        "inline", "tail", "transfers",
+        "inline", "tail", "take_shared", "transfers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -155,6 +175,8 @@ class FrameReader:
         self._number = 0
         self.transfers: dict[int, _Transfer] = {}
         self._allowance = 0
+        self.take_shared: Callable[[int, list[int]], list[Any]] | None = None
+        """Gives the buffers in a segment, by its number and their sizes; None: none are agreed."""
 
     def restrict(self, size: int) -> None:
         """Take bodies of at most ``size`` bytes and no buffers, one frame at a time, until `relax`.
@@ -173,6 +195,11 @@ class FrameReader:
     def receiving(self) -> bool:
         """Whether a large message is on its way: then large reads pay."""
         return self.inline is not None or bool(self.transfers)
+
+    @property
+    def partial(self) -> bool:
+        """Whether a frame or a message has begun and not ended."""
+        return bool(self.tail) or self.receiving
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes and give the frames that they complete.
@@ -230,7 +257,8 @@ class FrameReader:
             raise RemoteProtocolError(
                 f"a message of {length:,} bytes exceeds the limit of {limit:,}"
             )
-        if flags & ~CHUNKED or (flags and not count):
+        known = flags in (0, CHUNKED) or (flags == SHARED and self.take_shared is not None)
+        if not known or (flags and not count):
             raise RemoteProtocolError(f"a frame carries unknown flags ({flags})")
         if count and (kind == CHUNK_KIND or not self._buffer):
             raise RemoteProtocolError("a frame carries buffers where none are allowed")
@@ -259,7 +287,12 @@ class FrameReader:
             raise RemoteProtocolError(
                 f"buffers of {total:,} bytes exceed the limit of {self._buffer:,}"
             )
-        transfer = _Transfer(kind, bytes(data[:length]), sizes)
+        body = bytes(data[:length])
+        if flags == SHARED and self.take_shared is not None:
+            segment = TRANSFER.unpack_from(data, len(data) - TRANSFER.size)[0]
+            frames.append((kind, body, self.take_shared(segment, sizes)))
+            return
+        transfer = _Transfer(kind, body, sizes)
         if transfer.done:
             frames.append((kind, transfer.body, transfer.buffers))
         elif flags:

@@ -53,6 +53,11 @@ class Foreign(RemoteProtocolError):
         return self.head[:1] == b"\0"
 
     @property
+    def is_http(self) -> bool:
+        """Whether it may be the request by which a connection becomes a WebSocket."""
+        return HTTP_REQUEST.startswith(self.head[: len(HTTP_REQUEST)])
+
+    @property
     def is_tls(self) -> bool:
         """Whether it is how a server that expects TLS refuses what is none."""
         return self.head[:2] == TLS_ALERT
@@ -105,6 +110,10 @@ DECODERS: dict[int, Callable[[bytes], Any]] = {
     Kind.PONG: decoder(messages.Pong),
     Kind.GOODBYE: decoder(messages.Goodbye),
 }
+EVENT = int(Kind.EVENT)
+TOLD_LIMITS = ("body", "buffers", "requests", "events")
+"""The limits that the other side is told."""
+
 DECODE_HELLO = decoder(messages.Hello)
 DECODE_AUTH = decoder(messages.Auth)
 
@@ -113,6 +122,8 @@ VERSION = handshake.PROTOCOL_VERSION
 TLS_HANDSHAKE = b"\x16"
 TLS_ALERT = b"\x15\x03"
 """The first bytes of TLS: of a client that begins, and of a server that refuses."""
+
+HTTP_REQUEST = b"GET "
 
 WITH_BUFFERS = frozenset(
     {Kind.REQUEST, Kind.REPLY, Kind.FAILURE, Kind.EVENT, Kind.OUTPUT, Kind.ITEMS}
@@ -165,7 +176,7 @@ class Protocol:
         self.outgoing: list[bytes] = []
         self._choose_token = choose_token
         self._token = token
-        self._about = {key: _short(text) for key, text in (about or {}).items()}
+        self.about = {key: _short(text) for key, text in (about or {}).items()}
         self._head = bytearray()
         self.reader = FrameReader(limits)
         self.reader.restrict(limits.handshake)
@@ -180,7 +191,7 @@ class Protocol:
             auth=auth if role is Role.SERVER else "",
             server_id=server_id,
             features=list(handshake.FEATURES),
-            limits={"body": limits.body, "buffers": limits.buffers, "requests": limits.requests},
+            limits={name: getattr(limits, name) for name in TOLD_LIMITS},
         )
         if role is Role.CLIENT:
             self.outgoing.append(handshake.OPENING)
@@ -274,6 +285,8 @@ class Protocol:
                 if kind not in WITH_BUFFERS:
                     raise RemoteProtocolError(f"a message of kind {kind} carries buffers")
                 message.buffers = buffers
+            if kind == EVENT:
+                message.size = len(body) + sum(part.getbuffer().nbytes for part in buffers)
             received.append(message)
         return received
 
@@ -331,7 +344,7 @@ class Protocol:
         """One message of the handshake."""
         if kind == Kind.GOODBYE:
             reason = DECODERS[kind](body).reason
-            raise AuthenticationFailed(reason[:500])
+            raise AuthenticationFailed("".join(filter(str.isprintable, reason[:500])))
         if self.state is State.GREETED and kind == Kind.HELLO:
             self._greeted(body)
             return []
@@ -370,7 +383,7 @@ class Protocol:
 
     def _prove(self) -> None:
         proof = handshake.make_proof(self._token or b"", self.role.value, self._covered)
-        self._send(Kind.AUTH, encode((proof, self._about)))
+        self._send(Kind.AUTH, encode((proof, self.about)))
 
     def _send(self, kind: Kind, body: bytes) -> None:
         self.outgoing.append(b"".join(frame(kind, body)))

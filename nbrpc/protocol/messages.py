@@ -7,7 +7,7 @@ append fields. ``seq`` numbers the requests of one direction, from 1; 0 is "none
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -105,6 +105,8 @@ class Operation(enum.IntEnum):
     """Give back ``args[0]`` as an object of the receiver."""
     EXCHANGE = 27
     """Leave a context manager: ``args`` are the exception, or None."""
+    SESSION = 28
+    """Use the named sessions of a server: ``name`` says how."""
 
 
 class Hello(msgspec.Struct, array_like=True):
@@ -189,7 +191,7 @@ class Release(msgspec.Struct, array_like=True):
     counts: list[int]
 
 
-class Event(msgspec.Struct, array_like=True):
+class Event(msgspec.Struct, array_like=True, dict=True):
     """One event of a subscription; ``dropped`` counts what the sender has dropped so far."""
 
     channel: int
@@ -197,10 +199,16 @@ class Event(msgspec.Struct, array_like=True):
     dropped: int = 0
     ended: Error | None = None
     buffers: None = None
+    size: ClassVar[int] = 0
+    """Its bytes; noted on each by who receives it, in the dict that it has for this."""
 
 
 class Credit(msgspec.Struct, array_like=True):
-    """More may be sent: ``kind`` is ``e`` (event channel) or ``s`` (stream of that seq)."""
+    """More may be sent.
+
+    ``kind`` is ``e`` (event channel), ``s`` (stream of that seq), or ``m``: the segment of shared
+    memory with that number was opened, and its sender may let go of it.
+    """
 
     kind: str
     channel: int

@@ -121,27 +121,39 @@ class Authentication:
 
 
 class Handshake:
-    """A client that is not authenticated yet."""
+    """A client that is not authenticated yet; little is made for it before it says something."""
 
     def __init__(self, server: Server, transport: Transport, credentials: object = None) -> None:
         self.server = server
         self.transport = transport
         self.credentials = credentials
-        self.protocol: Any = Protocol(
-            Role.SERVER,
-            server.limits,
-            token=server.token_bytes,
-            server_id=server.server_id,
-            about=server.about(),
-            channel=server.encryption.channel,
-        )
+        self.protocol: Any = None
         self.begun = time.monotonic()
         self._silent = server.rpyc
         """Whether the client may say nothing as long as it likes, as RPyC's do until they are used;
         how many may is bounded. Not before its TLS handshake is over."""
         self._rpyc: Any = None
+        self._in_websocket = False
+        self._request: bytearray | None = None
+        """The head of an HTTP request, as far as it is here."""
         self._descriptor = transport.fileno()
         self._ended = False
+
+    def _begin(self) -> None:
+        encryption = self.server.encryption
+        self.transport = encryption.around(self.transport)
+        self.protocol = self._protocol(encryption.channel)
+
+    def _protocol(self, channel: bytes) -> Protocol:
+        server = self.server
+        return Protocol(
+            Role.SERVER,
+            server.limits,
+            token=server.token_bytes,
+            server_id=server.server_id,
+            about=server.about(),
+            channel=channel,
+        )
 
     def start(self) -> None:
         """Begin to read."""
@@ -155,6 +167,8 @@ class Handshake:
         """Take the next bytes of the handshake."""
         if self._ended:
             return
+        if self.protocol is None:
+            self._begin()
         try:
             data = self.transport.receive(WHOLE_READ)
             if data is None:
@@ -193,9 +207,16 @@ class Handshake:
         self._silent = False
         if self._rpyc is not None:
             return list(self._rpyc.receive(data))
+        if self._request is not None:
+            return self._become_websocket(data)
         try:
             return list(self.protocol.receive(data))
         except Foreign as error:
+            if self._in_websocket:
+                raise  # whoever comes by a proxy shows a token
+            if error.is_http:
+                self._request = bytearray()
+                return self._become_websocket(error.head)
             if not (self.server.rpyc and error.is_rpyc):
                 raise
             from nbrpc.protocol.rpyc.cutting import FrameCutter
@@ -207,10 +228,34 @@ class Handshake:
             self._rpyc.reader.restrict(self.server.limits.handshake)
             return list(self._rpyc.receive(error.head))
 
+    def _become_websocket(self, data: bytes) -> list[Any]:
+        """Take part of an HTTP request; what asks for a WebSocket goes on in that."""
+        from nbrpc.transports import upgrade
+
+        assert self._request is not None
+        self._request += data
+        head, end, rest = self._request.partition(upgrade.END_OF_HEAD)
+        if len(head) > upgrade.LONGEST_HEAD:
+            raise upgrade.Refused("it speaks HTTP, and asks at great length")
+        if not end:
+            return []
+        response = upgrade.answer(bytes(head + end))
+        if self.transport.send([response]) != len(response):
+            raise ConnectionLost("the client does not read its handshake")
+        from nbrpc.transports.websocket import WebSocketTransport
+
+        self._request, self._in_websocket = None, True
+        self.transport = WebSocketTransport(self.transport, is_server=True, rest=bytes(rest))
+        # A client does not know by whose certificate the proxy in between is known here.
+        self.protocol = self._protocol(b"")
+        received = self.transport.receive(WHOLE_READ) if rest else None
+        return self._receive(received) if received else []
+
     def on_tick(self, now: float) -> None:
         """Give up on a client that is too slow."""
         late = now - self.begun > self.server.timing.handshake
-        silent = self._silent and getattr(self.transport, "ready", True)
+        is_plain = self.server.encryption.context is None
+        silent = self._silent and getattr(self.transport, "ready", is_plain)
         if late and not silent and not self._ended:
             self.end()
 

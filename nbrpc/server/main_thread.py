@@ -55,8 +55,13 @@ class MainThread:
         """Make `serve` return, from any thread."""
         self._work.put(None)
 
-    def serve(self) -> None:
+    def serve(self, begun: Callable[[], object] | None = None) -> None:
         """Run cells until `stop`; on the main thread.
+
+        Parameters
+        ----------
+        begun
+            Called once cells can be run.
 
         Raises
         ------
@@ -70,6 +75,8 @@ class MainThread:
             signal.signal(signal.SIGINT, self._strike)
         interrupts.install()
         try:
+            if begun is not None:
+                begun()
             while True:
                 try:
                     if not self._serve_one():

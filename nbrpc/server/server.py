@@ -30,7 +30,9 @@ from nbrpc.server.accepting import (
 from nbrpc.server.auth import SSLAuthenticator
 from nbrpc.server.listening import Encryption, check_arguments, check_reach, has_exposed
 from nbrpc.server.main_thread import MainThread
+from nbrpc.server.sessions import Sessions
 from nbrpc.service import Service
+from nbrpc.session import shared_memory
 from nbrpc.session.connection import Connection
 from nbrpc.session.dispatch import Held, InTurn, Workers
 from nbrpc.session.opening import policy_for
@@ -41,9 +43,11 @@ from nbrpc.transports.address import TLS_SCHEME, Address
 from nbrpc.transports.base import Transport
 from nbrpc.version import __version__, about_this_process
 
-__all__ = ["Server", "ServerStatistics"]
+__all__ = ["AS_THIS_PROCESS", "Server", "ServerStatistics"]
 
 log = logging.getLogger("nbrpc.server")
+
+AS_THIS_PROCESS = "which can do all that this process can"
 
 _running: weakref.WeakSet[Server] = weakref.WeakSet()
 
@@ -166,6 +170,8 @@ class Server:
         if path is None:
             check_reach(host, self.encryption, insecure=insecure, rpyc=rpyc)
         self.rpyc = rpyc
+        if rpyc:  # now, or the first such client would keep all others waiting
+            from nbrpc.session.rpyc import session as _session  # noqa: F401 - only loaded
         self._per_connection = per_connection and isinstance(service, type)
         self._shared: Any = None
         if not self._per_connection:
@@ -181,6 +187,8 @@ class Server:
         self._closed = threading.Event()
         self._main_thread = MainThread()
         self._pid = os.getpid()
+        expiry = self.timing.session_expiry
+        self.sessions = Sessions(self.limits, expiry) if self.allow_code else None
         self._begin_listening(host, port, backlog, name)
 
     def _begin_listening(self, host: str, port: int, backlog: int, name: str | None) -> None:
@@ -200,6 +208,8 @@ class Server:
         self._file = self._write_file()
         self._listener = Listener(self, listener)
         _running.add(self)
+        if self.allow_code:
+            log.info("%s: clients may run code, %s", self.address.name, AS_THIS_PROCESS)
 
     def _access(self, access: Access) -> Access:
         if self.allow_code:
@@ -231,9 +241,9 @@ class Server:
     def about(self) -> dict[str, str]:
         """Give what clients are told once they are authenticated."""
         cls = self.service if isinstance(self.service, type) else type(self.service)
-        return about_this_process(
-            name=self.name, service=cls.__name__, allow_code="yes" if self.allow_code else "no"
-        )
+        code = "yes" if self.allow_code else "no"
+        told = {"name": self.name, "service": cls.__name__, "allow_code": code}
+        return about_this_process(**shared_memory.whereabouts(), **told)
 
     def _write_file(self) -> Any:
         cls = self.service if isinstance(self.service, type) else type(self.service)
@@ -290,6 +300,8 @@ class Server:
             handshake.end()
         for connection in list(self.connections):
             connection.close()
+        if self.sessions is not None:
+            self.sessions.close()
         self._main_thread.stop()
         close = getattr(self._shared, "close", None)
         if self._owns_shared and callable(close):
@@ -299,7 +311,7 @@ class Server:
         """In a forked child: the port, the file and the connections belong to the parent."""
         self._lock = threading.Lock()
         self._main_thread = MainThread()
-        self._file = None
+        self._file = self.sessions = None
         self._handshakes.clear()
         self.connections.clear()
         self._closed = threading.Event()  # another thread may have been inside of the old one
@@ -348,7 +360,7 @@ class Server:
             self._shake_hands(authentication.transport, credentials)
 
     def _shake_hands(self, transport: Transport, credentials: object) -> None:
-        handshake = Handshake(self, self.encryption.around(transport), credentials)
+        handshake = Handshake(self, transport, credentials)
         with self._lock:
             self._handshakes[id(handshake)] = handshake
         handshake.start()
@@ -380,6 +392,7 @@ class Server:
             timing=self.timing,
             on_end=self._session_ended,
         )
+        shared_memory.agree(session, about)
         connection = self.make_connection(session, about, transport.name)
         connection.credentials = handshake.credentials
         if self.encryption.mutual:
@@ -388,6 +401,8 @@ class Server:
         with self._lock:
             self._handshakes.pop(id(handshake), None)
             self.connections.add(connection)
+        if self.allow_code:
+            log.info("%s: a client that may run code, %s", transport.name, AS_THIS_PROCESS)
         session.reactor.submit(_Begin(self, connection, rest))
 
     @staticmethod
@@ -411,6 +426,7 @@ class Server:
                 from nbrpc.server.shell import shared_shell
 
                 session.shell = shared_shell()
+                session.sessions = self.sessions
                 if self._main_thread.active:
                     session.cell_runner = self._main_thread
             if isinstance(root, Service):
@@ -435,6 +451,8 @@ class Server:
         connection = session.owner
         with self._lock:
             self.connections.discard(connection)
+        if self.sessions is not None:
+            self.sessions.left(session)
         root = session.root_object
         if isinstance(root, Service):
             session.reactor.submit(_Disconnected(root, connection))

@@ -49,7 +49,7 @@ class Answers:
     policy: Policy
     root_object: Any
     serving: dict[int, RequestJob]
-    send: Callable[..., None]
+    send: Callable[..., int]
     lose: Callable[[BaseException], None]
     operations: dict[int, Callable[[Any, Any], Any]] = SESSION_OPERATIONS
     closed: bool

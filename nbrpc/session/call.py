@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from _thread import LockType
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from nbrpc.session.job import RequestJob
@@ -35,6 +36,9 @@ class Call:
         What the waiting thread sleeps on, while it does not read the socket itself.
     """
 
+    show_wait: ClassVar[Callable[[Call, str], None] | None] = None
+    """Shows what a call waits for, on the thread that does; set by the notebook layer."""
+
     reads_socket = True
     """Whether a thread that waits for it may read the session's socket: not when something else
     than that socket may end it."""
@@ -46,8 +50,10 @@ class Call:
     reply: Any = None
     done: bool = False
     waiting: bool = False
-    jobs: deque[RequestJob] | None = None
+    jobs: deque[Any] | None = None
     lock: LockType | None = None
+    not_begun: str | None = None
+    """Why it has not begun, until the waiting thread shows that."""
 
     def __init__(self, session: Session, seq: int) -> None:
         self.session = session
@@ -73,7 +79,7 @@ class Call:
             except RuntimeError:
                 pass  # it is awake already
 
-    def add_job(self, job: RequestJob) -> None:
+    def add_job(self, job: Any) -> None:
         """Have the waiting thread run a job."""
         if self.jobs is None:
             self.jobs = deque()
@@ -92,7 +98,26 @@ class Call:
         """The thread that waits has run something of the dispatcher."""
 
     def on_progress(self, done: float, total: float | None, text: str) -> None:
-        """The peer says how far it is."""
+        """The peer says how far it is; below 0 it has not begun, and the text says why."""
+        if done < 0 and self.waiting and Call.show_wait is not None:
+            told, self.not_begun = self.not_begun is not None, text
+            if not told:
+                self.add_job(_NotBegun(self))
 
     def on_output(self, kind: str, content: Any) -> None:
         """The running cell printed or displayed something."""
+
+
+class _NotBegun:
+    """Shows why a call has not begun, on the thread that waits for it."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def run(self) -> None:
+        call = self._call
+        text, call.not_begun = call.not_begun, None
+        if text is not None and Call.show_wait is not None and call.waiting:
+            Call.show_wait(call, text)

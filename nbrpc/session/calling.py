@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from nbrpc.errors import ConnectionLost, LimitExceeded, NbrpcError
+from nbrpc.errors import ConnectionLost, LimitExceeded, NbrpcError, StaleReference
 from nbrpc.objects.boxing import by_value
 from nbrpc.objects.proxy import is_proxy, resolve, target_of
 from nbrpc.options import check_seconds
@@ -19,7 +19,7 @@ from nbrpc.session.result import AsyncResult
 if TYPE_CHECKING:
     from nbrpc.session.session import Session
 
-__all__ = ["AsyncFunction", "async_", "buffiter", "obtain", "timed"]
+__all__ = ["AsyncFunction", "async_", "buffiter", "obtain", "timed", "wait_for_return"]
 
 
 class AsyncFunction:
@@ -90,11 +90,11 @@ def _start(
 ) -> AsyncResult:
     session: Session = target[0]
     result = AsyncResult(session, session.next_seq(), _shown(name, args), session.name)
-    if len(session.pending) >= session.limits.requests:
+    if len(session.pending) >= session.most_requests:
         result.give(
             error=LimitExceeded(
-                f"{session.limits.requests:,} requests are outstanding already; wait for some "
-                "results first, or raise Limits.requests"
+                f"{session.most_requests:,} requests are outstanding already; wait for some "
+                "results first, or raise Limits.requests on both sides"
             )
         )
         return result
@@ -107,11 +107,22 @@ def _start(
             result, Operation.CALL, target[1], target[2], args, kwargs or None, timeout
         )
     except ConnectionLost as error:
-        result.give(error=error)
+        wait_for_return(result, error, Operation.CALL, target[1], target[2], args, kwargs or None)
     except BaseException as error:  # also an interrupt: nothing was sent, and it is raised again
         result.give(error=error)  # a board may have it already
         raise
     return result
+
+
+def wait_for_return(result: AsyncResult, error: NbrpcError, *request: Any) -> None:
+    """Have a request that met a lost link sent when that is back, or end its result."""
+    revival = result.session.revival
+    try:
+        if revival is not None and revival.begin_later(result, *request):
+            return
+    except StaleReference as stale:
+        error = stale
+    result.give(error=error)
 
 
 def _shown(name: str, args: tuple[Any, ...]) -> Any:

@@ -15,22 +15,29 @@ from nbrpc.objects.boxing import ByReference, ByValue, Draft
 from nbrpc.objects.operations import arguments
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.session.answers import SESSION_OPERATIONS
+from nbrpc.session.waiting import wait_to_send
 
 if TYPE_CHECKING:
     from nbrpc.session.job import RequestJob
     from nbrpc.session.session import Session
 
-__all__ = ["namespace_of"]
+__all__ = ["namespace_of", "new_namespace", "run_source", "send_output"]
 
 
 def namespace_of(session: Session) -> dict[str, Any]:
     """Give the namespace of a connection; what it serves is ``root`` there."""
+    if session.kept is not None:
+        session.kept.check_alive()
     namespace: dict[str, Any] | None = session.namespace
     if namespace is None:
-        namespace = session.namespace = {"__name__": "__main__", "__builtins__": __builtins__}
-        if session.root_object is not None:
-            namespace["root"] = session.root_object
+        namespace = session.namespace = new_namespace(session.root_object)
     return namespace
+
+
+def new_namespace(root: object) -> dict[str, Any]:
+    """Make a namespace for cells; ``root`` in it is what is served, unless that is None."""
+    namespace = {"__name__": "__main__", "__builtins__": __builtins__}
+    return namespace if root is None else {**namespace, "root": root}
 
 
 def _needs_code(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -75,36 +82,73 @@ def _execute(session: Session, job: RequestJob) -> Any:
 
 
 def _run_cell(session: Session, job: RequestJob) -> Any:
-    """Run a notebook cell: arguments are file name, first line, what to push, what to pull."""
+    """Run a notebook cell: arguments are file name, first line, what to push, what to pull.
+
+    In a named session two more: the number of the cell, and how many outputs the peer has seen.
+    """
     args, _ = arguments(session, job.request)
-    filename, first_line, push, pull = args
     if session.shell is None:
         raise AccessDenied("this side of the connection cannot run cells; only a server can")
+    if session.kept is not None:
+        return session.kept.run_cell(session, job, args)
+    filename, first_line, push, pull = args
     namespace = namespace_of(session)
     namespace.update(push or {})
     job.ordered = True
 
     def emit(kind: str, content: object) -> None:
-        draft = Draft(session.boxing)
-        session.send(
-            Kind.OUTPUT,
-            (job.seq, kind, session.boxing.box_deep(content, draft)),
-            draft,
-            ordered=True,
-        )
+        wait_to_send(session)
+        send_output(session, job.seq, kind, content)
 
     def run() -> Any:
-        session.shell.run(
+        return run_source(
+            session.shell,
             job.request.name,
             namespace=namespace,
             emit=emit,
             filename=str(filename),
             first_line=int(first_line),
+            pull=pull,
         )
-        return ByValue({name: _pulled(namespace, name) for name in pull})
 
     runner = session.cell_runner
     return run() if runner is None else runner.run_cell(job, run)
+
+
+def send_output(session: Session, seq: int, kind: str, content: object) -> None:
+    """Send output of a cell as part of a request.
+
+    Raises
+    ------
+    NbrpcError
+        It cannot be sent.
+    """
+    draft = Draft(session.boxing)
+    boxed = session.boxing.box_deep(content, draft)
+    session.send(Kind.OUTPUT, (seq, kind, boxed), draft, ordered=True)
+
+
+def run_source(
+    shell: Any,
+    source: str,
+    *,
+    namespace: dict[str, Any],
+    emit: Callable[[str, object], None],
+    filename: str,
+    first_line: int,
+    pull: tuple[str, ...],
+) -> ByValue:
+    """Run a cell in a shell; give the variables that it brings back."""
+    shell.run(source, namespace=namespace, emit=emit, filename=filename, first_line=first_line)
+    return ByValue({name: _pulled(namespace, name) for name in pull})
+
+
+def _use_sessions(session: Session, job: RequestJob) -> Any:
+    """Carry out what is asked of the named sessions: the name is the action."""
+    if session.sessions is None:
+        raise AccessDenied("this side of the connection keeps no sessions; only a server does")
+    args, _ = arguments(session, job.request)
+    return session.sessions.carry_out(session, job, args)
 
 
 def _pulled(namespace: dict[str, Any], name: str) -> Any:
@@ -134,5 +178,6 @@ SESSION_OPERATIONS.update(
         Operation.CELL: _needs_code(_run_cell),
         Operation.COMPLETE: _needs_code(_complete),
         Operation.INSPECT: _needs_code(_inspect),
+        Operation.SESSION: _needs_code(_use_sessions),
     }
 )

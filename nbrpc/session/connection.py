@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from nbrpc.errors import AccessDenied, CallTimeout
+from nbrpc.errors import AccessDenied, CallTimeout, ConnectionLost
 from nbrpc.objects.boxing import by_value
 from nbrpc.objects.proxy import target_of
 from nbrpc.options import check_seconds
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.call import Call
+from nbrpc.session.calling import wait_for_return
 from nbrpc.session.dispatch import Dispatcher, Queue
+from nbrpc.session.named_sessions import Sessions
 from nbrpc.session.result import AsyncResult
 from nbrpc.session.waiting import wait_for
 
@@ -77,6 +79,8 @@ class Connection:
         self._namespace: Any = None
         self.revival: Revival | None = None
         """Brings the connection back when its link is lost, with ``reconnect=True``."""
+        self.sessions = Sessions(self)
+        """The named sessions of the peer, and the one that this connection is attached to."""
         self.renewals: list[Callable[[Session], object]] = []
         """Called with the new session when the connection has come back."""
 
@@ -112,11 +116,16 @@ class Connection:
         """Whether the peer lets this side run code."""
         return self.peer.get("allow_code") == "yes"
 
+    @property
+    def peer_runs_code(self) -> bool:
+        """Whether this side lets the peer run code, which can then do all that this process can."""
+        return self.session.policy.access.allow_code
+
     def close(self) -> None:
         """End the connection; calls that wait raise ConnectionLost. Closing twice does nothing."""
-        if self.revival is not None:
-            self.revival.stop()
         self.session.close()
+        if self.revival is not None:
+            self.revival.stop()  # it was trying
         dispatcher = self.session.dispatcher
         if isinstance(dispatcher, Queue):
             dispatcher.close()
@@ -307,6 +316,10 @@ class Connection:
         result = AsyncResult(session, session.next_seq(), call or name, self.name)
         try:
             session.send_request(result, op, oid, name, args, kwargs)
+        except ConnectionLost as error:
+            wait_for_return(result, error, op, oid, name, args, kwargs)
+            if result.done:
+                raise
         except BaseException as error:  # also an interrupt, and it is raised again
             result.give(error=error)  # a board may have it already
             raise
@@ -380,13 +393,16 @@ class Connection:
         Returns
         -------
         AsyncResult
-            What the cell prints and displays arrives in its ``outputs``.
+            What the cell prints and displays arrives in its ``outputs``. In a named session it
+            goes on when the link is lost and comes back.
         """
         self._check_code()
         _check_text("source", source)
         first = source.strip().partition("\n")[0][:60]
         pushed = by_value(push) if push else None
         arguments = (filename, first_line, pushed, tuple(pull))
+        if self.sessions.attached:
+            return self.sessions.run_cell(source, arguments, first)
         result = self.start(Operation.CELL, 0, source, arguments, call=first)
         result.is_cell = True
         return result

@@ -22,21 +22,15 @@ import time
 from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from nbrpc.session import interrupts, serial
 from nbrpc.session.call import Call
-from nbrpc.session.reactor import reactor, run_safely
+from nbrpc.session.reactor import WORKER_LIMIT, reactor
 from nbrpc.session.waker import Waker
+from nbrpc.session.worker import run_safely
 
 __all__ = ["Dispatcher", "Held", "InTurn", "Loop", "Queue", "Thread", "Workers", "register_serial"]
-
-
-class Job(Protocol):
-    """Something to run."""
-
-    def run(self) -> None:
-        """Run; raises nothing, save for an interrupt of the user."""
 
 
 class Dispatcher:
@@ -96,15 +90,62 @@ class Dispatcher:
         return None
 
 
+AT_ONCE = 4
+"""Jobs of a connection that are run in one turn."""
+
+MOST_RUNNING = WORKER_LIMIT // 2
+"""Jobs that one connection may have running: the other workers are for the others."""
+
+
 class Workers(Dispatcher):
-    """Run jobs on the reactor's threads; those for a serial service on its own."""
+    """Run jobs on the reactor's threads; those for a serial service on its own.
+
+    One of a connection's jobs stands in line with those of others, and the next lines up behind
+    them when that one begins. So a connection that asks for much does not keep others waiting. Who
+    sees that one is in line, or that enough run, has seen one that looks at the backlog later.
+    """
 
     direct = True  # until a class is serial: see register_serial
+
+    def __init__(self) -> None:
+        self.backlog: deque[Any] = deque()
+        self._turn = allocate_lock()  # held while one is in line
+        self._running: deque[None] = deque()  # one for each, since a deque counts atomically
 
     def submit(self, job: Any) -> None:
         """Have a worker run a job."""
         home = serial.thread_for(job)
-        (home or reactor()).submit(job)
+        if home is not None:
+            home.submit(job)
+            return
+        self.backlog.append(job)
+        if not self._turn.locked():
+            self._go_on(follows=False)
+
+    def run(self) -> None:
+        """Run the first job of the backlog, or some if there are no others in line."""
+        turn, backlog, line = self._turn, self.backlog, reactor().jobs
+        turn.release()
+        self._running.append(None)
+        try:
+            for _ in range(AT_ONCE):
+                try:
+                    job = backlog.popleft()
+                except IndexError:
+                    break
+                if backlog and not turn.locked():
+                    self._go_on(follows=True)
+                job.run()
+                if len(line) > 1:
+                    break
+        finally:
+            self._running.pop()
+            if backlog:
+                self._go_on(follows=True)
+
+    def _go_on(self, *, follows: bool) -> None:
+        if len(self._running) < MOST_RUNNING and self._turn.acquire(False):
+            reactor().submit(self, follows=follows)
 
 
 def register_serial(cls: type) -> None:
@@ -194,7 +235,7 @@ class InTurn(Queued):
             self._running = bool(self.jobs)
             if not self._running:
                 return
-        reactor().submit(self)
+        reactor().submit(self, follows=True)
 
     def serves_waiters(self, *, nested: bool = False) -> bool:
         """Always; see `run_queued`."""

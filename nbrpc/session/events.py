@@ -7,6 +7,11 @@ Each subscription has a queue on either side. The consumer gives as much credit 
 room, and the producer sends only against credit; what it may not send waits in its own queue, under
 the policy that the subscriber chose. So a slow consumer costs its own queue and nobody else's time.
 
+Both queues are bounded in bytes as well (``Limits.events``). The consumer gives credit in order, so
+the producer knows how many bytes are **in flight**: sent, and not done with over there. With half
+of the bound in flight it sends no more, and the other half may wait here; a single event may be
+larger. Nothing of this depends on whether the consumer reads its socket.
+
 policies
     ``drop_oldest``  a full queue loses its oldest event, and counts it;
     ``latest``       only the newest event waits;
@@ -22,7 +27,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbrpc.errors import (
     AccessDenied,
@@ -46,7 +51,7 @@ if TYPE_CHECKING:
     from nbrpc.session.job import RequestJob
     from nbrpc.session.session import Session
 
-__all__ = ["MOST_QUEUED", "POLICIES", "BoundEvent", "accept_subscriber", "event"]
+__all__ = ["MOST_QUEUED", "POLICIES", "BoundEvent", "accept_subscriber", "event", "most_in_flight"]
 
 log = logging.getLogger("nbrpc.session")
 
@@ -162,6 +167,20 @@ class BoundEvent:
             self.subscribers = tuple(s for s in self.subscribers if s is not subscriber)
 
 
+def most_in_flight(session: Session) -> int:
+    """Give the bytes that a subscription may have in flight, which both sides know."""
+    own = session.limits.events
+    return max(1, min(own, session.protocol.peer_limits.get("events", own)) // 2)
+
+
+class Waiting(NamedTuple):
+    """An event that may not be sent yet."""
+
+    boxed: Any
+    draft: Draft | None
+    size: int
+
+
 class Subscriber:
     """The producer's end of a subscription."""
 
@@ -174,9 +193,15 @@ class Subscriber:
         self.policy = policy
         self.maxsize = maxsize
         self.credit = 1 if policy == "latest" else maxsize
-        self.queue: deque[tuple[Any, ...]] = deque()
+        self.queue: deque[Waiting] = deque()
         self.dropped = 0
         self.ended = False
+        self._most = most_in_flight(session)
+        self._queued = 0
+        """Bytes in the queue."""
+        self._sizes: deque[int] = deque()
+        """The bytes of each event in flight."""
+        self._in_flight = 0
         # Reentrant: a send that finds the link dead ends all subscriptions, this one too.
         self._lock = threading.RLock()
         self._room: threading.Condition | None = None
@@ -186,31 +211,66 @@ class Subscriber:
         with self._lock:
             if self.ended:
                 return
-            if self.credit > 0 and not self.queue:
+            if not self.queue and self._may_send():
                 self._send(args)
                 return
-            if self.policy == "latest":
-                self.dropped += len(self.queue)
-                self.queue.clear()
-            elif len(self.queue) >= self.maxsize:
-                if self.policy == "drop_oldest":
-                    self.queue.popleft()
-                    self.dropped += 1
-                elif self.policy == "close":
-                    self.give_up(f"more than {self.maxsize} events waited")
-                    return
-                elif not self._wait_for_room(deadline):
-                    return
-            if self.credit > 0 and not self.queue:
-                self._send(args)
+            event = self._waiting(args)
+            if not self._make_room(event.size, deadline):
+                self._take_back(event)
+            elif not self.queue and self._may_send():
+                self._send_boxed(event.boxed, event.draft)
             else:
-                self.queue.append(args)
+                self.queue.append(event)
+                self._queued += event.size
 
-    def _wait_for_room(self, deadline: float | None) -> bool:
+    def _may_send(self) -> bool:
+        return self.credit > 0 and self._in_flight < self._most
+
+    def _is_full(self, size: int) -> bool:
+        """Whether an event of so many bytes is one too many for the queue."""
+        return bool(self.queue) and (
+            len(self.queue) >= self.maxsize or self._queued + size > self._most
+        )
+
+    def _make_room(self, size: int, deadline: float | None) -> bool:
+        """Do what the policy says when the queue is full; False when the subscription has ended."""
+        if self.policy == "latest":
+            while self.queue:
+                self._drop()
+        elif self.policy == "drop_oldest":
+            while self._is_full(size):
+                self._drop()
+        elif self._is_full(size):
+            if self.policy == "block":
+                return self._wait_for_room(size, deadline)
+            what = f"{self.maxsize} events"
+            if len(self.queue) < self.maxsize:
+                what = f"{self._most:,} bytes of events"
+            self.give_up(f"more than {what} waited")
+            return False
+        return True
+
+    def _drop(self) -> None:
+        """Lose the oldest event that waits."""
+        self.dropped += 1
+        self._take_back(self._next())
+
+    def _next(self) -> Waiting:
+        event = self.queue.popleft()
+        self._queued -= event.size
+        return event
+
+    @staticmethod
+    def _take_back(event: Waiting) -> None:
+        """Give up what an event would have handed over."""
+        if event.draft is not None:
+            event.draft.undo()
+
+    def _wait_for_room(self, size: int, deadline: float | None) -> bool:
         """Wait until the queue has room; False when the subscription has ended."""
         if self._room is None:
             self._room = threading.Condition(self._lock)
-        while len(self.queue) >= self.maxsize and not self.ended:
+        while self._is_full(size) and not self.ended:
             remaining = (deadline or 0.0) - time.monotonic()
             if remaining <= 0:
                 self.give_up("the subscriber held up the producer for too long")
@@ -221,8 +281,8 @@ class Subscriber:
     def give_up(self, why: str) -> None:
         """End this subscription, and say so."""
         self.ended = True
-        self.dropped += len(self.queue)
-        self.queue.clear()
+        while self.queue:
+            self._drop()
         self.session.subscribers.pop(self.channel, None)
         self.source.remove(self)
         record = messages.Error(
@@ -247,35 +307,58 @@ class Subscriber:
             except (OverflowError, UnicodeEncodeError):
                 body = b""
             if body and session.send_quickly(socket, HEADER.pack(len(body), EVENT, 0, 0) + body):
-                self.credit -= 1
-                session.events_sent += 1
+                self._sent(len(body))
                 return
-        boxing = session.boxing
-        draft = None
-        boxed: Any = args
-        if not boxing.box_plain(args):
-            draft = Draft(boxing)
-            try:
-                boxed = [boxing.box(arg, draft) for arg in args]
-            except BaseException:
-                draft.undo()
-                raise
+        self._send_boxed(*self._boxed(args))
+
+    def _boxed(self, args: tuple[Any, ...]) -> tuple[Any, Draft | None]:
+        """Box the arguments of an event."""
+        boxing = self.session.boxing
+        if boxing.box_plain(args):
+            return args, None
+        draft = Draft(boxing)
         try:
-            session.send(
+            return [boxing.box(arg, draft) for arg in args], draft
+        except BaseException:
+            draft.undo()
+            raise
+
+    def _waiting(self, args: tuple[Any, ...]) -> Waiting:
+        """Box an event that has to wait, and measure it."""
+        boxed, draft = self._boxed(args)
+        size = len(encode(boxed))
+        if draft is not None:
+            size += sum(buffer.nbytes for buffer in draft.buffers)
+        return Waiting(boxed, draft, size)
+
+    def _send_boxed(self, boxed: Any, draft: Draft | None) -> None:
+        """Send one event the long way; needs the lock."""
+        try:
+            size = self.session.send(
                 Kind.EVENT, (self.channel, boxed, self.dropped), draft, lazy=True, ordered=True
             )
-            self.credit -= 1
-            session.events_sent += 1
         except ConnectionLost:
             self.ended = True
+        else:
+            self._sent(size)
+
+    def _sent(self, size: int) -> None:
+        self.credit -= 1
+        self._sizes.append(size)
+        self._in_flight += size
+        self.session.events_sent += 1
 
     def add_credit(self, amount: int) -> None:
         """The consumer has room again; from the thread that reads."""
         with self._lock:
             self.credit += amount
-            while self.queue and self.credit > 0 and not self.ended:
+            sizes = self._sizes
+            for _ in range(min(amount, len(sizes))):
+                self._in_flight -= sizes.popleft()
+            while self.queue and self._may_send() and not self.ended:
+                event = self._next()
                 try:
-                    self._send(self.queue.popleft())
+                    self._send_boxed(event.boxed, event.draft)
                 except Exception:
                     self.dropped += 1
                     log.warning("an event that waited could not be sent", exc_info=True)
@@ -287,8 +370,8 @@ class Subscriber:
         self.ended = True
         self.source.remove(self)
         with self._lock:
-            self.dropped += len(self.queue)
-            self.queue.clear()
+            while self.queue:
+                self._drop()
             if self._room is not None:
                 self._room.notify_all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,19 +20,41 @@ if TYPE_CHECKING:
 
 __all__ = ["Heartbeats"]
 
+SLOWEST = 1024
+"""Bytes a second at which a message may come for longer than `Timing.frame`."""
+
+
+NOTICED = 0.99
+"""The part of `Timing.dead_after` when a link is ended, so that all know it by then."""
+
+
+class _Tick:
+    """A tick at a time of its own, as a job."""
+
+    def __init__(self, session: Heartbeats) -> None:
+        self._session = session
+
+    def run(self) -> None:
+        if not self._session.closed:
+            self._session.on_tick(time.monotonic())
+
 
 class Heartbeats:
     """The part of a session that knows whether the peer lives."""
 
     boxing: Boxing
+    bytes_received: int
     closed: bool
     lose: Callable[[BaseException], None]
     name: str
     reactor: Reactor
+    reader: Any
     round_trip: float | None
     send_quietly: Callable[[Kind, tuple[Any, ...]], None]
     send_releases: Callable[[], None]
     timing: Timing
+    _partial_since: tuple[float, int] | None = None
+    """Since when there has always been a part of a message, and the bytes received until then."""
     _fresh: Callable[[BaseException], BaseException]
     _heard: float
     _last_tick: float
@@ -62,6 +85,7 @@ class Heartbeats:
         imports = self.boxing.imports
         if imports.dead or imports.owed:
             self.send_releases()
+        self._look_at_frame(now)
         before, self._last_tick = self._last_tick, now
         slept = now - before > 4 * self.reactor.tick_interval + 1.0
         if self._reads != self._ping_sent or slept:
@@ -70,14 +94,38 @@ class Heartbeats:
             self._ping_sent = self._reads
             self._heard = now if slept else before  # it came some time after that
             return
-        heartbeat, dead_after = self.timing.heartbeat, self.timing.dead_after
+        heartbeat = self.timing.heartbeat
+        dead_after = (self.timing.dead_after or math.inf) * NOTICED
         silent = now - self._heard
-        if dead_after is not None and silent >= dead_after:
+        if silent >= dead_after:
             self.lose(ConnectionLost(f"{self.name} gave no sign of life for {silent:.1f} s"))
         elif heartbeat is not None and silent >= heartbeat and not self._pings:
             number = next(self._seqs)
             self._pings[number] = (now, None)
             self.send_quietly(Kind.PING, (number,))
+        if silent < dead_after < silent + self.reactor.tick_interval:
+            self.reactor.call_later(dead_after - silent, _Tick(self))  # not only at the next one
+
+    def _look_at_frame(self, now: float) -> None:
+        """End the link if a message trickles in too slowly."""
+        patience = self.timing.frame
+        if patience is None or not self.reader.partial:
+            self._partial_since = None
+            return
+        if self._partial_since is None:
+            self._partial_since = now, self.bytes_received
+            return
+        begun, bytes_then = self._partial_since
+        if now - begun < patience:
+            return
+        if self.bytes_received - bytes_then < SLOWEST * (now - begun):
+            self.lose(
+                ConnectionLost(
+                    f"a message of {self.name} was not whole after {now - begun:.1f} s "
+                    "(Timing.frame), and came at less than 1 KiB a second"
+                )
+            )
+        self._partial_since = now, self.bytes_received
 
     def on_ping(self, message: messages.Ping) -> None:
         """Answer at once."""

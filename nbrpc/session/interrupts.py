@@ -50,7 +50,7 @@ CORE_FOLDERS = tuple(
 AGAIN = 0.003
 """Seconds after which a held-back interrupt is sent anew."""
 
-AGAIN_LATER = 0.15
+AGAIN_LATER = 0.08
 """The same from the second time on. Longer than the tick of a read, which every signal begins anew:
 otherwise a thread that waits in one would never come to look."""
 

@@ -137,11 +137,18 @@ class RequestJob:
         self.check_cancelled()
 
     def close(self) -> None:
-        """Let no more orders in; take back one that has not struck yet."""
+        """Let no more orders in, and be rid of one that has not struck yet; on the job's thread."""
         with _lock:
             self._open = False
-            if self._injected:
-                _inject(self._thread, None)
+        if self._injected:
+            # Here another one strikes in its place. To inject NULL, which takes it back, leaves a
+            # flag of CPython set before 3.13: calls are slow from then on, and a traced one hangs.
+            try:
+                _inject(get_ident())
+                while True:
+                    pass
+            except Cancelled:
+                pass
 
     # ---- cancelling
 
@@ -161,7 +168,7 @@ class RequestJob:
             if self.waits_on is not None:
                 self.waits_on.wake()
             elif interrupts.user_code_on_top(self._thread):
-                _inject(self._thread, Cancelled)
+                _inject(self._thread)
                 self._injected = True
                 return
         self.session.reactor.call_later(RETRY, _Retry(self))
@@ -228,13 +235,11 @@ class _Retry:
         self.job._strike()
 
 
-def _inject(thread: int, kind: type[BaseException] | None) -> None:
-    """Raise an exception in another thread, or take one back that has not been raised yet."""
+def _inject(thread: int) -> None:
+    """Have `Cancelled` raised in a thread, in the place of one that has not been raised yet."""
     import ctypes  # 10 ms of import that most processes never need
 
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
-    )
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Cancelled))
 
 
 def _after_fork() -> None:

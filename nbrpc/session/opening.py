@@ -13,7 +13,7 @@ from nbrpc.errors import ConnectFailed, ConnectionLost, NbrpcError, RemoteProtoc
 from nbrpc.objects.access import Policy
 from nbrpc.options import Access, Limits, Timing
 from nbrpc.protocol.machine import Foreign, Protocol, Ready
-from nbrpc.session import dispatch, interrupts
+from nbrpc.session import dispatch, interrupts, shared_memory
 from nbrpc.session.connection import Connection
 from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
@@ -143,11 +143,19 @@ def open_rpyc_connection(
 def begin(session: Session, about: dict[str, str], rest: list[Any], terms: Terms) -> Connection:
     """Start a session whose protocol is ready."""
     session.name = about.get("name") or terms.url
+    shared_memory.agree(session, about)
     connection = terms.make_connection(session, about, terms.url)
     session.owner = connection
     service = terms.service
     session.root_object = service() if isinstance(service, type) else service
     session.on_end = lambda _session: reactor().submit(_Disconnected(connection))
+    if connection.peer_runs_code and terms.connecting:
+        log.warning(
+            "%s may run code in this process and do all that you can; to allow nothing, connect "
+            "without service=%s",
+            session.name,
+            service.__name__ if isinstance(service, type) else type(service).__name__,
+        )
     try:
         for message in rest:
             session.handle(message)

@@ -16,7 +16,7 @@ Within a batch of jobs the replies are **corked**: they leave together at the en
 
 from __future__ import annotations
 
-from _thread import allocate_lock, get_ident
+from _thread import LockType, allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -31,6 +31,13 @@ __all__ = ["Outbox"]
 CORK_LIMIT = 64 * 1024
 """Corked bytes that are sent without waiting for the end of the slice."""
 
+EACH = 128
+"""Bytes that count for each message that waits, beside its own: what Python takes to hold it."""
+
+ENOUGH = 1024 * 1024
+LARGE_ENOUGH = 4
+"""Bytes of small messages, and large messages, that may wait while the output of a cell goes on."""
+
 GATHER = 4 * CHUNK_SIZE
 """Bytes given to the kernel in one call while a large message is sent."""
 
@@ -40,11 +47,13 @@ class Outbox:
 
     __slots__ = (
         "_blocked",
+        "_closed",
         "_corked_size",
         "_lost",
         "_most",
         "_moving",
         "_reactor",
+        "_room",
         "_transport",
         "_want_write",
         "bulk",
@@ -76,7 +85,9 @@ class Outbox:
         self.corked: deque[list[Piece]] = deque()
         self._corked_size = 0
         self._blocked = False
+        self._closed = False
         self._moving = allocate_lock()
+        self._room: deque[LockType] = deque()
         self.bytes_sent = 0
         self.queued = 0
         """Bytes that wait for the kernel, large messages not counted."""
@@ -130,11 +141,21 @@ class Outbox:
         """Send a message in chunks; ``keep`` lives until the last one is on its way."""
         if self.corked:
             self.flush_corked()
+        if self._closed:
+            return
         self.bulk.append((chunks, keep))
         self.flush()
 
+    def close(self) -> None:
+        """Drop what waits, and keep nothing more: the link is lost."""
+        self._closed = self._blocked = True
+        self.ready.clear()
+        self.bulk.clear()
+
     def _enqueue(self, pieces: list[Piece]) -> None:
-        self.queued += sum(map(len, pieces))
+        if self._closed:
+            return
+        self.queued += sum(map(len, pieces)) + EACH
         self.ready.append(pieces)
         if self.queued > self._most:
             self._lost(
@@ -168,6 +189,19 @@ class Outbox:
                     corked.popleft()
         self.flush()
 
+    @property
+    def full(self) -> bool:
+        """Whether who can wait should wait until the peer has read some of what waits for it."""
+        return self.queued > ENOUGH or len(self.bulk) > LARGE_ENOUGH
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it may not be full any more; at most so long."""
+        lock = allocate_lock()
+        lock.acquire()
+        self._room.append(lock)
+        if self.full:
+            lock.acquire(timeout=seconds)
+
     # ---- draining
 
     def flush(self) -> None:
@@ -186,6 +220,8 @@ class Outbox:
             self._blocked = False
             self._want_write(False)
         self.flush()
+        while self._room and not self.full:
+            self._room.popleft().release()
 
     def _drain(self) -> None:
         """Send until nothing is left or the kernel is full; needs the write lock."""
@@ -210,6 +246,7 @@ class Outbox:
             pieces = self.ready.popleft()
             size += sum(map(len, pieces))
             gathered += pieces
+            self.queued -= EACH
         self.queued -= size
         if len(gathered) > 1 and size <= 2 * CORK_LIMIT:
             return [b"".join(gathered)]

@@ -29,7 +29,7 @@ from nbrpc.protocol.frames import HEADER, HEADER_SIZE
 from nbrpc.protocol.messages import Kind
 from nbrpc.session import interrupts
 from nbrpc.session.call import Call, current_job
-from nbrpc.session.interrupts import SIGINT, getsignal
+from nbrpc.session.interrupts import SIGINT, getsignal, handle
 from nbrpc.session.job import RequestJob
 from nbrpc.session.reactor import READ
 from nbrpc.transports.sockets import DONT_WAIT, SEND_FLAGS
@@ -45,10 +45,13 @@ PLAIN = frozenset({int, float, bool, str, NoneType})
 """Types that are sent as they are. An int or a text for which that is not true makes the encoder
 raise or the body long; both lead to the long way."""
 
+FEW = 16
+"""Requests that are served without looking at how many workers the connection takes."""
+
 SHORT = 4096
 """Bytes of the longest message that takes the short way."""
 
-READ_SIZE = 64 * 1024
+READ_SIZE = 16 * 1024
 
 CALL = int(messages.Operation.CALL)
 REQUEST, REPLY = int(Kind.REQUEST), int(Kind.REPLY)
@@ -67,6 +70,7 @@ class Quick:
     default_timeout: float | None
     dispatcher: Any
     outbox: Outbox
+    most_requests: int
     pending: dict[int, Call]
     reactor: Reactor
     reader: Any
@@ -102,21 +106,17 @@ class Quick:
         timeout: float | None = None,
     ) -> Any:
         """Ask the peer and wait for the answer; `Session.begin` and `Session.finish` define how."""
-        socket = self.socket
-        imports = self.boxing.imports
+        socket, imports = self.socket, self.boxing.imports
         if (
             socket is None
-            or kwargs is not None
-            or timeout is not None
+            or (kwargs is not None or timeout is not None)
             or not PLAIN.issuperset(map(type, args))
             or current_job.get() is not None
             or self.waiters
-            or imports.dead
-            or imports.owed
+            or len(self.pending) >= self.most_requests
+            or (imports.dead or imports.owed)
             or self.dispatcher.jobs
-            or (
-                get_ident() == interrupts.main_thread and getsignal(SIGINT) is not interrupts.handle
-            )
+            or (get_ident() == interrupts.main_thread and getsignal(SIGINT) is not handle)
             or not self.reading.acquire(False)
         ):
             # `finish` is called from here, since every frame counts where calls nest.
@@ -134,9 +134,8 @@ class Quick:
             spare, self._spare = self._spare or self._new_call(), None
             spare.seq = seq
             self.pending[seq] = spare
-            if self.closed or not self.send_quickly(
-                socket, HEADER.pack(len(body), REQUEST, 0, 0) + body
-            ):
+            data = HEADER.pack(len(body), REQUEST, 0, 0) + body
+            if self.closed or not self.send_quickly(socket, data):
                 self.pending.pop(seq, None)
             else:
                 self.requests_sent += 1
@@ -146,16 +145,15 @@ class Quick:
                     return spare.reply
         except NbrpcError as error:  # first, since ConnectionLost is an OSError as well
             self.lose(error)
-        except (OSError, OverflowError, UnicodeEncodeError):
-            if call is not None:  # nothing came within a tick: see `wait_for`
+        except (OSError, OverflowError, UnicodeEncodeError):  # lost, or an argument is not plain
+            if call is not None:  # or nothing came within a tick: see `wait_for`
                 call.reads_socket = get_ident() != interrupts.main_thread
-            # Else the link is lost, or an argument is not plain.
         finally:
             self.reading.release()
             if self.waiters:
                 self.ensure_read()
         if call is None:
-            return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
+            call, deadline = self.begin(op, oid, name, args, kwargs, timeout)
         return self.finish(call, deadline)
 
     def start_quickly(self, call: Call, oid: int, name: str, args: tuple[Any, ...]) -> bool:
@@ -263,7 +261,8 @@ class Quick:
                     request = decode_request(body)
                     self._reads += 1
                     self.bytes_received += length
-                    if request.parent or not self.dispatcher.direct:
+                    home = self.dispatcher
+                    if request.parent or not home.direct or home.backlog or len(self.serving) > FEW:
                         self.on_request(request)
                     else:
                         self.reactor.jobs.append(self.new_job(request))

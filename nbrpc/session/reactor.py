@@ -13,6 +13,11 @@ leader becomes a follower when its job ends. Followers are made when there are n
 `WORKER_LIMIT`; beyond that a leader only reads and never runs a job, so control messages always
 get through. The monitor sleeps while no jobs run.
 
+Jobs that block want many threads. Those that compute want few, since each of these would hold the
+interpreter for 5 ms in its turn, and the leader would wait for them all before it can read. When
+the monitor sleeps too long, somebody computes: then a job may take longer before another worker
+leads, nobody helps, and followers rest after their job.
+
 A thread that waits for a reply may read its own socket meanwhile (``waiting.py``), which saves two
 changes of threads per call. The reactor notices when it finds the socket's reading lock taken: it
 disarms the descriptor and notes it as **lent**. While descriptors are lent it looks every 4 ms and
@@ -39,18 +44,25 @@ from typing import Any, Protocol
 
 from nbrpc.session.poller import LIVE_CHANGES, READ, WRITE, Poller
 from nbrpc.session.waker import Waker
+from nbrpc.session.worker import Job, Worker, run_safely
 
 __all__ = ["Reactor", "Source", "reactor"]
 
 log = logging.getLogger("nbrpc.session")
 
-WORKER_LIMIT = 256
+WORKER_LIMIT = 512
 """Threads that may run jobs at once; nested jobs run on the threads that wait and do not count."""
+
+HELPERS = 8
+"""Workers that are woken or made at once where jobs wait behind one that is blocked."""
 
 MONITOR_TICK = 0.002
 LEND_TICK = 0.004
 SLICE = 0.002
 """Seconds for which a leader runs jobs before it looks at its sockets again."""
+
+BUSY_SLICE = 0.01
+"""Seconds that a job of a busy process may take before another worker leads."""
 
 QUIET_TICKS = 50
 """Monitor ticks without a job after which the monitor sleeps."""
@@ -70,43 +82,6 @@ class Source(Protocol):
 
     def on_tick(self, now: float) -> None:
         """Look after heartbeats and the like, about twice a second."""
-
-
-class Job(Protocol):
-    """Something to run on a worker."""
-
-    def run(self) -> None:
-        """Run; never raises."""
-
-
-def run_safely(job: Job) -> None:
-    """Run a job; a worker outlives whatever it raises."""
-    try:
-        job.run()
-    except BaseException:
-        log.exception("a job failed")
-
-
-class Worker(threading.Thread):
-    """One thread of the reactor."""
-
-    def __init__(self, reactor: Reactor, number: int) -> None:
-        super().__init__(name=f"nbrpc-worker-{number}", daemon=True)
-        self.reactor = reactor
-        self.wake = allocate_lock()
-        self.wake.acquire()
-        self.in_job = False
-        self.jobs_begun = 0
-
-    def run(self) -> None:
-        """Lead or follow until there is nothing to do for long."""
-        reactor = self.reactor
-        while True:
-            if reactor.leader is self:
-                reactor.lead(self)
-            reactor.drain(self)
-            if not reactor.park(self):
-                return
 
 
 class Reactor:
@@ -137,6 +112,8 @@ class Reactor:
         self._monitor_wake.acquire()
         self._monitor_started = False
         self._streaming = 0
+        self._busy = False
+        """Whether jobs compute rather than block, as the monitor saw last."""
         self._waker = Waker()
         self._poller.add(self._waker.fileno(), READ)
 
@@ -185,13 +162,16 @@ class Reactor:
 
     # ---- jobs
 
-    def submit(self, job: Job) -> None:
-        """Have a worker run a job; from any thread."""
+    def submit(self, job: Job, *, follows: bool = False) -> None:
+        """Have a worker run a job, also after the one that this thread runs; from any thread."""
         self.jobs.append(job)
         leader = self.leader
-        if leader is not None and leader.ident == get_ident() and not leader.in_job:
-            return  # it will come to it
-        self._employ()
+        if leader and leader.ident == get_ident() and (follows or not leader.in_job):
+            return  # it will come to it; the monitor sees to it if that takes long
+        if follows and leader:
+            self.wake()
+        else:
+            self._employ()
 
     def post(self, job: Job) -> None:
         """Have a worker run a job soon; takes no lock, so that ``__del__`` may call it."""
@@ -258,8 +238,11 @@ class Reactor:
     def park(self, worker: Worker) -> bool:
         """Wait until the worker is needed; False when it may end."""
         with self._roles:
-            if self.leader is worker or self.jobs:
+            if self.leader is worker or (self.jobs and not self._busy):
                 return True
+            if self._workers > WORKER_LIMIT:  # while there are, the leader runs no jobs
+                self._workers -= 1
+                return False
             self._idle.append(worker)
         if worker.wake.acquire(timeout=IDLE_LIFE):
             return True
@@ -273,7 +256,7 @@ class Reactor:
 
     def drain(self, worker: Worker) -> None:
         """Run jobs as a follower until there are none, or until made leader."""
-        while self.leader is not worker:
+        while self.leader is not worker and not (self._busy and self._workers <= WORKER_LIMIT):
             try:
                 job = self.jobs.popleft()
             except IndexError:
@@ -396,8 +379,12 @@ class Reactor:
         """Promote followers while leaders are stuck in jobs."""
         seen: tuple[Worker | None, int] = (None, 0)
         quiet = 0
+        since = 0.0
         while True:
+            before = time.monotonic()
             time.sleep(MONITOR_TICK)
+            real = time.monotonic()
+            self._busy = real - before > 2 * MONITOR_TICK
             if self.corked:
                 self.flush_corked()
                 quiet = 0
@@ -415,9 +402,10 @@ class Reactor:
                 continue
             quiet = 0
             now = (leader, leader.jobs_begun)
-            if now == seen:
+            if now != seen:
+                seen, since = now, before
+            elif not self._busy or real - since > BUSY_SLICE:
                 self._promote(leader)
-            seen = now
 
     def _promote(self, stuck: Worker) -> None:
         """Make another worker the leader."""
@@ -430,13 +418,12 @@ class Reactor:
                 worker.wake.release()
             elif not self._spawn(leads=True):
                 return  # the monitor tries again at its next tick
-            # A backlog behind a slow job is probably of slow jobs as well.
-            helpers = min(len(self.jobs) // 2, 8, WORKER_LIMIT - self._workers)
-            for _ in range(helpers):
-                if self._idle:
-                    self._idle.pop().wake.release()
-                elif not self._spawn():
-                    break
+        # A backlog behind a blocked job is probably of such jobs as well.
+        begun = time.monotonic()
+        helpers = HELPERS if self.jobs and not self._busy else 0
+        while helpers and self.jobs and time.monotonic() - begun < MONITOR_TICK:
+            self._employ()
+            helpers -= 1
         self.flush_corked()
 
     # ---- time

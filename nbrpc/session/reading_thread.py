@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import NbrpcError
 from nbrpc.session.dispatch import Queued
-from nbrpc.session.reactor import run_safely
+from nbrpc.session.worker import run_safely
 
 if TYPE_CHECKING:
     from nbrpc.session.session import Session

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import ConnectionLost, NbrpcError, RemoteProtocolError
 from nbrpc.objects.refs import pairs
+from nbrpc.objects.text import printable
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box
 from nbrpc.protocol.messages import Kind
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from nbrpc.protocol.machine import Protocol
     from nbrpc.protocol.rpyc.machine import RpycProtocol
     from nbrpc.session.outbox import Outbox
+    from nbrpc.session.shared_memory import SharedMemory
     from nbrpc.transports.base import Transport
 
 __all__ = ["Receiving"]
 
-READ_SIZE = 64 * 1024
+READ_SIZE = 32 * 1024
 BULK_READ_SIZE = 256 * 1024
 
 STRANGE_REPLIES = 10
@@ -55,6 +57,7 @@ class Receiving:
     guard: LockType
     job_class: type[RequestJob] = RequestJob
     limits: Limits
+    memory: SharedMemory | None = None
     lose: Callable[[BaseException], None]
     name: str
     outbox: Outbox
@@ -231,16 +234,20 @@ class Receiving:
 
     def _on_event(self, message: messages.Event) -> None:
         self.events_received += 1
-        if not PLAIN.issuperset(map(type, message.args)):
+        plain = PLAIN.issuperset(map(type, message.args))
+        if not plain:
             self.boxing.learn(message.args)
         channel = self.channels.get(message.channel)
         if channel is not None:
             channel.receive(message)
-        else:
+        elif not plain:
             for item in message.args:
                 self.boxing.discard(item)
 
     def _on_credit(self, message: messages.Credit) -> None:
+        if message.kind == "m" and self.memory is not None:
+            self.memory.opened(message.channel)
+            return
         table = self.subscribers if message.kind == "e" else self.streams
         target = table.get(message.channel)
         if target is not None:
@@ -274,7 +281,7 @@ class Receiving:
 
     def _on_goodbye(self, message: messages.Goodbye) -> None:
         self.said_goodbye = True
-        reason = message.reason[:500]
+        reason = printable(message.reason[:500])
         raise ConnectionLost(
             f"{self.name} closed the connection" + (f": {reason}" if reason else "")
         )
@@ -283,7 +290,7 @@ class Receiving:
 
     def ensure_read(self) -> None:
         """Make sure that the reactor reads, unless a thread does."""
-        if not self._armed and not self.reading.locked():
+        if not self._armed and not self.closed and not self.reading.locked():
             self._set_armed(True)
 
     def disarm(self) -> None:

@@ -42,6 +42,7 @@ from nbrpc.session.waiting import lost
 if TYPE_CHECKING:
     from nbrpc.session.call import Call
     from nbrpc.session.connection import Connection
+    from nbrpc.session.result import AsyncResult
     from nbrpc.session.session import Session
     from nbrpc.session.subscriptions import Subscription
 
@@ -70,7 +71,7 @@ TICK = 0.1
 
 WITHOUT_OBJECT = frozenset(
     {Operation.ROOT, Operation.IMPORT, Operation.EVALUATE, Operation.EXECUTE, Operation.CELL}
-    | {Operation.COMPLETE, Operation.INSPECT, Operation.DELIVER}
+    | {Operation.COMPLETE, Operation.INSPECT, Operation.DELIVER, Operation.SESSION}
 )
 """Operations that name no object, so that a new session can carry them out as well."""
 
@@ -104,6 +105,8 @@ class Revival:
         self._open_again = open_again
         self._changed = threading.Condition()
         self._suspended: list[Subscription] = []
+        self._waiting: list[tuple[AsyncResult, tuple[Any, ...]]] = []
+        """Asynchronous requests that are sent when the link is back."""
         self._anchor: Any = None
         """The new session's own proxy of the root: it keeps the reference that others use."""
         self._given_up: BaseException | None = None
@@ -133,13 +136,21 @@ class Revival:
         return self._connection.session
 
     @property
+    def given_up(self) -> bool:
+        """Whether the connection does not come back any more."""
+        return self._given_up is not None
+
+    @property
     def working(self) -> bool:
         """Whether the link is lost and is tried to be made anew."""
         return self.session.closed and self._given_up is None
 
     def lost(self, session: Session) -> None:
         """The link of a session is lost: begin to try, unless it was closed on this side."""
-        if session is not self.session or self._given_up is not None:
+        if session is not self.session:
+            return
+        if self._given_up is not None:
+            self._tell()
             return
         if session.closed_here:
             self.stop()
@@ -164,6 +175,7 @@ class Revival:
             "this process was forked, and its parent has the connection"
         )
         self._suspended.clear()
+        self._waiting.clear()
         self.observers.clear()
 
     def suspend(self, subscription: Subscription) -> bool:
@@ -223,11 +235,15 @@ class Revival:
             self._take_over_root(session)
         except NbrpcError as error:
             log.warning("%s is back, but its root is not: %s", session.name, error)
+        self._connection.sessions.resume(session, ATTEMPT)
         self._ready = session
         with self._changed:
             suspended, self._suspended = self._suspended, []
+            waiting, self._waiting = self._waiting, []
         self.came_back += 1
         self._tell()
+        for result, request in waiting:
+            self._send(session, result, request)
         for subscription in suspended:
             try:
                 subscription.resume(session)
@@ -254,8 +270,12 @@ class Revival:
         self._given_up = error
         with self._changed:
             suspended, self._suspended = self._suspended, []
+            waiting, self._waiting = self._waiting, []
+        for result, _ in waiting:
+            result.give(error=lost(self.session))
         for subscription in suspended:
             subscription.end(error)
+        self._connection.sessions.give_up()
         self._tell()
 
     def _tell(self) -> None:
@@ -305,6 +325,59 @@ class Revival:
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
         return session.begin(op, session.root_oid if oid else 0, name, args, kwargs, left)
 
+    def begin_later(self, result: AsyncResult, op: int, oid: int, *rest: Any) -> bool:
+        """Send an asynchronous request on a lost session when the link is back.
+
+        Parameters
+        ----------
+        rest
+            As for `Session.send_request`.
+
+        Returns
+        -------
+        bool
+            False if there is nothing to wait for: the link does not come back.
+
+        Raises
+        ------
+        StaleReference
+            The request is on an object that is gone with the lost session.
+        """
+        self._check_object(result.session, op, oid)
+        if op in LOOKING:
+            return False
+        request = (op, oid, *rest)
+        with self._changed:
+            if self._given_up is not None:
+                return False
+            session = self._ready
+            if session is None or session.closed:
+                self._waiting.append((result, request))
+                return True
+        self._send(session, result, request)
+        return True
+
+    def _send(self, session: Session, result: AsyncResult, request: tuple[Any, ...]) -> None:
+        if result.done:  # cancelled or expired meanwhile
+            return
+        op, oid, *rest = request
+        result.session, result.seq = session, session.next_seq()
+        try:
+            session.send_request(result, op, session.root_oid if oid else 0, *rest)
+        except ConnectionLost:
+            with self._changed:
+                self._waiting.append((result, request))
+        except Exception as error:  # what cannot be sent; its caller looks at the result
+            result.give(error=error)
+
+    @staticmethod
+    def _check_object(old: Session, op: int, oid: int) -> None:
+        if op not in WITHOUT_OBJECT and oid != old.root_oid:
+            raise StaleReference(
+                f"this proxy stands for an object of an earlier connection to {old.name}: get it "
+                "anew from conn.root"
+            )
+
     def successor(self, old: Session, op: int, oid: int, deadline: float | None) -> Session:
         """Give the session for a call that was begun on a lost one, once it is there.
 
@@ -315,11 +388,7 @@ class Revival:
         ConnectionLost
             The deadline passed first, or the connection does not come back.
         """
-        if op not in WITHOUT_OBJECT and oid != old.root_oid:
-            raise StaleReference(
-                f"this proxy stands for an object of an earlier connection to {old.name}: get it "
-                "anew from conn.root"
-            )
+        self._check_object(old, op, oid)
         if self.patience is not None:
             ends = time.monotonic() + self.patience
             deadline = ends if deadline is None else min(ends, deadline)

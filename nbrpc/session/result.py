@@ -47,7 +47,7 @@ class Progress(NamedTuple):
     Attributes
     ----------
     done : float
-        Steps done.
+        Steps done; below 0 it has not begun, and the text says why.
     total : float or None
         Steps in all, where known.
     text : str
@@ -254,7 +254,9 @@ class AsyncResult(Call):
                 return
             reply = self.reply
             try:
-                if isinstance(reply, _Given):
+                if reply is None:
+                    self._error = CallCancelled(f"{self.call or 'the call'} was cancelled")
+                elif isinstance(reply, _Given):
                     self._value, self._error = reply.value, reply.error
                 else:
                     self._value = self.session.result_of(self)
@@ -392,8 +394,6 @@ class AsyncResult(Call):
         session = self.session
         if not session.closed and self.seq in session.pending:
             session.send_quietly(messages.Kind.CANCEL, (self.seq,))
-        self._error = CallCancelled(f"{self.call or 'the call'} was cancelled")
-        self._unboxed = True
         self.done = True
         self._ended = time.monotonic()
         self.wake()
@@ -451,7 +451,8 @@ class AsyncResult(Call):
 
     def on_progress(self, done: float, total: float | None, text: str) -> None:
         """Note how far it is."""
-        self.progress = Progress(done, total, text)
+        super().on_progress(done, total, text)
+        self.progress = Progress(done, total, text) if text or done >= 0 else None
         self._changed()
 
     def on_output(self, kind: str, content: Any) -> None:

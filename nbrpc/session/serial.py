@@ -10,7 +10,9 @@ from queue import SimpleQueue
 from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import Any
 
-from nbrpc.session.reactor import run_safely
+from nbrpc.errors import StaleReference
+from nbrpc.objects.callbacks import Callback, function_of
+from nbrpc.session.worker import run_safely
 
 __all__ = ["SerialThread", "home_of", "is_serial", "register", "serial_thread", "thread_for"]
 
@@ -132,6 +134,8 @@ def thread_for(job: Any) -> _Home | None:
         return None
     try:
         target = job.session.boxing.exports.get(job.request.oid)
-    except KeyError:
+        if type(target) is Callback:
+            target = function_of(target)
+    except (KeyError, StaleReference):
         return None
     return home_of(target)

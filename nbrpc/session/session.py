@@ -37,7 +37,6 @@ from nbrpc.objects.boxing import Boxing, Draft
 from nbrpc.options import Limits, Timing
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box, Description
-from nbrpc.protocol.frames import Piece, chunks
 from nbrpc.protocol.messages import Kind
 from nbrpc.session import code as code  # noqa: PLC0414 - registers its operations
 from nbrpc.session import interrupts, streams, subscriptions
@@ -50,6 +49,7 @@ from nbrpc.session.outbox import Outbox
 from nbrpc.session.quick import Quick
 from nbrpc.session.reactor import Reactor, reactor
 from nbrpc.session.receiving import Receiving
+from nbrpc.session.sending import Sending
 from nbrpc.session.waiting import check_nesting, lost, wait_for
 from nbrpc.transports.base import Transport
 
@@ -63,7 +63,7 @@ __all__ = ["Session"]
 log = logging.getLogger("nbrpc.session")
 
 
-class Session(Quick, Receiving, Heartbeats, Answers):
+class Session(Quick, Sending, Receiving, Heartbeats, Answers):
     """The live state of one connection.
 
     Parameters
@@ -87,6 +87,10 @@ class Session(Quick, Receiving, Heartbeats, Answers):
     root_object: Any = None
     namespace: dict[str, Any] | None = None
     """Where the peer's code runs; see `code.namespace_of`."""
+    kept: Any = None
+    """The named session that this connection is attached to; see `nbrpc.server.sessions`."""
+    sessions: Any = None
+    """The named sessions of the server that this connection belongs to."""
     shell: Any = None
     cell_runner: Any = None
     """Runs cells on the main thread of a server; None runs them where other requests run."""
@@ -129,6 +133,8 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         self.protocol = protocol
         self.policy = policy
         self.limits = limits
+        told = protocol.peer_limits.get("requests", limits.requests)
+        self.most_requests = max(1, min(limits.requests, told))
         self.timing = timing
         self.name = transport.name
         self.socket = getattr(transport, "plain_socket", None)
@@ -223,7 +229,7 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         call = Call(self, next(self._seqs))
         call.waiting = True  # from the start: what the peer asks inside of it is for this thread
         deadline = None if timeout is None else time.monotonic() + timeout
-        if len(self.pending) >= self.limits.requests:
+        if len(self.pending) >= self.most_requests:
             self._wait_for_room(deadline)
         self.send_request(call, op, oid, name, args, kwargs, timeout)
         return call, deadline
@@ -349,75 +355,23 @@ class Session(Quick, Receiving, Heartbeats, Answers):
 
     def _wait_for_room(self, deadline: float | None) -> None:
         """Wait until fewer requests are outstanding than the limit."""
-        while len(self.pending) >= self.limits.requests and not self.closed:
+        while len(self.pending) >= self.most_requests and not self.closed:
             lock = allocate_lock()
             lock.acquire()
             self._room.append(lock)
             self.ensure_read()
             if deadline is not None and time.monotonic() >= deadline:
                 raise LimitExceeded(
-                    f"{self.limits.requests:,} requests are outstanding already; wait for some "
-                    "results first, or raise Limits.requests"
+                    f"{self.most_requests:,} requests are outstanding already; wait for some "
+                    "results first, or raise Limits.requests on both sides"
                 )
             lock.acquire(timeout=0.1)
 
-    # ---- sending
-
-    def send(
-        self,
-        kind: Kind,
-        fields: tuple[Any, ...],
-        draft: Draft | None = None,
-        *,
-        keep: object = None,
-        lazy: bool = False,
-        ordered: bool = False,
-    ) -> None:
-        """Send one message; what it refers to is taken back when it cannot be sent."""
-        imports = self.boxing.imports
-        if imports.dead or imports.owed:
-            self.send_releases()
-        if draft is None:
-            self.outbox.write(self.protocol.encode(kind, fields), lazy=lazy, ordered=ordered)
-            return
-        try:
-            large = bool(draft.buffers) and self.protocol.check_buffers(draft.buffers)
-            pieces: list[Piece] = self.protocol.encode(kind, fields, () if large else draft.buffers)
-        except BaseException:
-            draft.undo()
-            raise
-        if large:
-            body = memoryview(pieces[0])[8:]
-            self.outbox.write_large(
-                chunks(kind, bytes(body), draft.buffers, next(self._seqs) & 0xFFFFFFFF),
-                (draft, keep),
-            )
-            return
-        self.outbox.write(pieces, lazy=lazy, ordered=ordered)
-        if draft.described and not ordered:
-            # What is ordered may stand behind a large message, and later ones may overtake it.
-            draft.sent()
-
-    def send_quietly(self, kind: Kind, fields: tuple[Any, ...]) -> None:
-        """Send a message for which nobody waits; a dead link is no matter."""
-        if not self.closed:
-            try:
-                self.outbox.write(self.protocol.encode(kind, fields))
-            except NbrpcError as error:
-                log.debug("could not send %s: %s", kind.name, error)
-
-    def send_releases(self) -> None:
-        """Give back the references of proxies that have died."""
-        with self.guard:
-            counts = self.boxing.imports.releases()
-        for start in range(0, len(counts), 20_000):
-            self.send_quietly(Kind.RELEASE, (counts[start : start + 20_000],))
+    # ---- life and death
 
     def lost_error(self) -> ConnectionLost:
         """Give a fresh error for a dead session."""
         return lost(self)
-
-    # ---- life and death
 
     def close(self, reason: str = "") -> None:
         """End the connection from this side; never waits for the peer."""
@@ -447,7 +401,10 @@ class Session(Quick, Receiving, Heartbeats, Answers):
             self._say_goodbye(str(problem))
         self.reactor.unregister(self.fileno())
         self.socket = None
+        self.outbox.close()
         self.transport.close()
+        if self.memory is not None:
+            self.memory.close()
         for call in [
             *self.pending.values(),
             *(c for _, c in self._pings.values() if c is not None),
@@ -488,4 +445,6 @@ class Session(Quick, Receiving, Heartbeats, Answers):
         )
         for call in list(self.pending.values()):
             call.forked(self.lost_because)
+        if self.memory is not None:
+            self.memory.close()
         self.transport.abandon()

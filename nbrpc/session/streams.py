@@ -60,12 +60,16 @@ class StreamCall(Call):
     def __init__(self, session: Session, seq: int) -> None:
         super().__init__(session, seq)
         self.items: deque[Any] = deque()
+        self.received = 0
+        self.taken = 0
+        """Items that came, and those of them that were taken: each is counted by one thread."""
         self.consumed = 0
         self.window = FIRST_WINDOW
 
     def receive_items(self, message: messages.Items) -> None:
         """Take a chunk; from the thread that reads."""
-        if len(self.items) > 2 * WINDOW:
+        self.received += len(message.items)
+        if self.received - self.taken > 2 * WINDOW or len(self.items) > 2 * WINDOW:
             raise RemoteProtocolError("the peer sends more of a stream than it was asked for")
         self.items.append((message.items, message.buffers))
         self.wake()
@@ -124,6 +128,7 @@ class RemoteIterator:
             # An interrupt leaves the stream as it is: the loop can be taken up again.
             wait_for(_Arrival(call))  # type: ignore[arg-type]
         items, buffers = call.items.popleft()
+        call.taken += len(items)
         self._chunk = self._session.boxing.unbox_all(items, buffers)
         self._position = 0
         return True

@@ -19,7 +19,7 @@ from nbrpc.protocol import messages
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.session import interrupts
 from nbrpc.session.call import current_job
-from nbrpc.session.events import MOST_QUEUED, POLICIES
+from nbrpc.session.events import MOST_QUEUED, POLICIES, most_in_flight
 
 if TYPE_CHECKING:
     from nbrpc.session.session import Session
@@ -97,7 +97,15 @@ class Subscription:
         self._local_dropped = 0
         self._inbox: deque[messages.Event] = deque()
         self._scheduled = False
+        self._most = most_in_flight(session)
+        self._sizes: deque[int] = deque()
+        """The bytes of each event that is here and not done with."""
+        self._arrived = 0
+        self._done = 0
+        """Bytes that have arrived, and those of them that are done with."""
         self._owed = 0
+        self._paid = 0
+        """Events to give credit for, and the bytes for which it has been given."""
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -152,6 +160,9 @@ class Subscription:
         self._drop_queued()
         self._local_dropped += self._remote_dropped
         self._remote_dropped = self._owed = 0
+        self._most = most_in_flight(session)
+        self._sizes.clear()
+        self._arrived = self._done = self._paid = 0
         self.session = session
         self.channel = session.next_seq()
         session.channels[self.channel] = self
@@ -206,11 +217,13 @@ class Subscription:
             self.session.channels.pop(self.channel, None)
             self._end(LimitExceeded(message.ended.message))
             return
+        if len(self._sizes) > 2 * self.maxsize or self._arrived - self._done > 2 * self._most:
+            raise RemoteProtocolError("the peer sends more events than it was asked for")
+        self._sizes.append(message.size)
+        self._arrived += message.size
         if self._direct:
             self._run_one(message)
             return
-        if len(self._inbox) > 2 * self.maxsize:
-            raise RemoteProtocolError("the peer sends more events than it was asked for")
         self._inbox.append(message)
         with self._lock:
             if self._scheduled:
@@ -254,13 +267,18 @@ class Subscription:
 
     def taken(self) -> None:
         """One event is done with: the producer gets credit for it, now or with some more."""
+        try:
+            self._done += self._sizes.popleft()
+        except IndexError:
+            return  # it came before the connection was lost and brought back
         self._owed += 1
-        if self._owed * 2 >= self.maxsize:
+        if self._owed * 2 >= self.maxsize or (self._done - self._paid) * 2 >= self._most:
             self._pay()
 
     def _pay(self) -> None:
         """Give the producer credit for what has been run."""
         owed, self._owed = self._owed, 0
+        self._paid = self._done
         self.session.send_quietly(Kind.CREDIT, ("e", self.channel, owed))
 
     def _failed(self, error: BaseException) -> None:

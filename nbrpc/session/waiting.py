@@ -27,13 +27,13 @@ from nbrpc.session.call import Call, current_job
 if TYPE_CHECKING:
     from nbrpc.session.session import Session
 
-__all__ = ["check_nesting", "wait_for"]
+__all__ = ["check_nesting", "wait_for", "wait_to_send"]
 
 READ_SIZE = 64 * 1024
 
 CLOSE_DEADLINE = 0.25
 """Below so many seconds to the deadline a thread sleeps on its lock, which it can do exactly,
-rather than in the socket, whose tick is 0.1 s."""
+rather than in the socket, whose tick is 0.05 s."""
 
 LOCK_TICK = 0.1
 """Seconds of one sleep on a lock on the main thread, after which a held-back interrupt is raised.
@@ -167,6 +167,20 @@ def _sleep(call: Call, deadline: float | None, dispatcher: Any) -> None:
     if deadline is not None:
         remaining = max(0.0, min(remaining, deadline - time.monotonic()))
     lock.acquire(timeout=remaining)
+
+
+@interrupts.open_to
+def wait_to_send(session: Session) -> None:
+    """Wait while much of what was sent has not left: the peer reads slowly, or does not.
+
+    For what could be produced without end, such as the output of a cell. Ends with the link.
+    """
+    job = current_job.get()
+    while session.outbox.full and not session.closed:
+        if job is not None:
+            job.check_cancelled()
+        interrupts.check()
+        session.outbox.wait(LOCK_TICK)
 
 
 DEEP = 12

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from nbrpc.options import read_fingerprint
+from nbrpc.transports.ssh_url import FarSide, read_ssh_url
 
 __all__ = ["DEFAULT_PORT", "TLS_SCHEME", "Address", "join_host_port", "parse"]
 
@@ -16,7 +17,12 @@ DEFAULT_PORT = 18861
 
 LARGEST_PORT = 65535
 TLS_SCHEME = "nbrpcs"
-LATER_SCHEMES = frozenset({"ssh", "ws", "wss", "http", "https"})
+ENCRYPTED_FORMS = {"nbrpc": TLS_SCHEME, "ws": "wss", "http": "https"}
+"""What a scheme is called over TLS, of those that have two forms."""
+
+WEB_PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
+"""The schemes of WebSockets, and their ports where a URL names none."""
+
 RPYC_SCHEMES = frozenset({"rpyc", "rpyc5", "rpyc6"})
 RPYC_PORT = 18812
 """The port of RPyC's classic server; its services have none of their own."""
@@ -37,11 +43,17 @@ class Address:
     scheme
         ``nbrpc`` (TCP: host and port), ``nbrpcs`` (the same over TLS), ``unix`` (path), or
         ``rpyc``, ``rpyc5`` and ``rpyc6``: the same as ``nbrpc``, of a server that is to be spoken
-        to in RPyC's protocol.
+        to in RPyC's protocol; ``ws`` and ``wss`` for a WebSocket, ``http`` and ``https`` for one
+        that a Jupyter server carries.
     token
-        A secret: it is in neither `repr` nor `str`, only in `url_with_token`.
+        A secret: it is in neither `repr` nor `str`, only in `url_with_token`. With ``http`` and
+        ``https`` it is that of the Jupyter server.
     fingerprint
         ``sha256:...`` of the server's certificate, by which it is known.
+    far
+        Of the scheme ``ssh``: what is to run there.
+    target
+        Of a WebSocket: the path and query that are asked for. The query may hold secrets as well.
     """
 
     scheme: str
@@ -50,6 +62,8 @@ class Address:
     path: str | None = None
     token: str | None = field(default=None, repr=False)
     fingerprint: str | None = None
+    far: FarSide | None = None
+    target: str = field(default="", repr=False)
 
     @classmethod
     def tcp(cls, host: str, port: int, token: str | None = None) -> Address:
@@ -66,30 +80,50 @@ class Address:
         """The address in few characters, for people."""
         if self.path is not None:
             return self.path
-        return join_host_port(self.host or "", self.port)
+        usual = WEB_PORTS.get(self.scheme)
+        return join_host_port(self.host or "", None if self.port == usual else self.port)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the scheme says TLS."""
+        return self.scheme in ENCRYPTED_FORMS.values()
+
+    @property
+    def is_web(self) -> bool:
+        """Whether a WebSocket leads there."""
+        return self.scheme in WEB_PORTS
+
+    @property
+    def is_jupyter(self) -> bool:
+        """Whether a Jupyter server carries that WebSocket, and asks for its own token."""
+        return self.scheme in ("http", "https")
 
     @property
     def url(self) -> str:
         """The URL, without token and fingerprint."""
+        if self.far is not None:
+            return self.far.url(self.name)
         if self.path is None:
-            return f"{self.scheme}://{self.name}"
+            path = self.target.partition("?")[0]
+            return f"{self.scheme}://{self.name}{'' if path == '/' else path}"
         from urllib.parse import quote
 
-        return f"{self.scheme}://{quote(self.path)}"
+        return f"{self.scheme}://{quote(self.path, errors='surrogateescape')}"
 
     @property
     def url_with_token(self) -> str:
         """The URL with token and fingerprint: a secret, for copying only."""
         from urllib.parse import quote
 
-        parts = []
+        query = self.target.partition("?")[2]
+        parts = [query] if query else []
         if self.token is not None:
             parts.append(f"token={quote(self.token, safe='')}")
         if self.fingerprint is not None:
             parts.append(f"fingerprint={self.fingerprint}")
         if not parts:
             return self.url
-        slash = "/" if self.path is None else ""
+        slash = "/" if self.path is None and self.target in ("", "/") else ""
         return f"{self.url}{slash}?{'&'.join(parts)}"
 
     def with_token(self, token: str | None) -> Address:
@@ -101,7 +135,7 @@ class Address:
 
 
 def parse(url: str) -> Address:
-    """Read ``nbrpc://host:port/?token=...``, ``unix:///path`` or a plain ``host:port``.
+    """Read ``nbrpc://host:port/?token=...``, ``unix:///path``, ``ssh://host`` or a ``host:port``.
 
     With ``nbrpcs://`` the connection is encrypted, and there may be a ``fingerprint=sha256:...``.
 
@@ -119,23 +153,43 @@ def parse(url: str) -> Address:
                 f"nbrpc://localhost:{DEFAULT_PORT}"
             )
     scheme = text.partition("://")[0].lower()
-    if scheme in LATER_SCHEMES:
-        raise ValueError(f"{scheme}:// is not available yet: use nbrpc://host:port or unix:///path")
-    if scheme not in ("nbrpc", TLS_SCHEME, "unix", *RPYC_SCHEMES):
+    if scheme == "ssh":
+        host, port, far = read_ssh_url(text, _shown(text))
+        return Address("ssh", host, port, far=far)
+    if scheme not in ("nbrpc", TLS_SCHEME, "unix", *RPYC_SCHEMES, *WEB_PORTS):
         raise ValueError(
-            f"{_shown(url)} has an unknown scheme: use nbrpc://host:port, nbrpcs:// (TLS) or "
-            "unix:///path"
+            f"{_shown(url)} has an unknown scheme: use nbrpc://host:port, nbrpcs:// (TLS), "
+            "unix:///path, ssh://host, or wss:// and https:// for a WebSocket"
         )
     if scheme == "unix":
         return _parse_unix(text)
-    address = _parse_tcp(text, RPYC_PORT if scheme in RPYC_SCHEMES else DEFAULT_PORT)
+    target = ""
+    if scheme in WEB_PORTS:
+        text, target = _split_target(text)
+    usual = RPYC_PORT if scheme in RPYC_SCHEMES else WEB_PORTS.get(scheme, DEFAULT_PORT)
+    address = _parse_tcp(text, usual)
     if scheme in RPYC_SCHEMES and address.token is not None:
         raise ValueError(f"{_shown(url)} has a token, and RPyC's protocol knows none: leave it out")
-    if address.fingerprint is not None and scheme != TLS_SCHEME:
+    if address.fingerprint is not None and scheme not in ENCRYPTED_FORMS.values():
         raise ValueError(
-            f"{_shown(url)} has a fingerprint, which TLS needs: write {TLS_SCHEME}://host:port"
+            f"{_shown(url)} has a fingerprint, which TLS needs: write "
+            f"{ENCRYPTED_FORMS.get(scheme, TLS_SCHEME)}://host:port"
         )
-    return replace(address, scheme=scheme)
+    return replace(address, scheme=scheme, target=target)
+
+
+def _split_target(text: str) -> tuple[str, str]:
+    """Take from the URL of a WebSocket what is asked for there, and leave what is for us."""
+    if "#" in text or any(character <= " " or character == "\x7f" for character in text):
+        raise ValueError(f"{_shown(text)} has a space or a # in it: write %20 or %23")
+    place, _, query = text.partition("?")
+    scheme, _, place = place.partition("://")
+    host, slash, path = place.partition("/")
+    parts = [part for part in query.split("&") if part]
+    ours = [part for part in parts if part.partition("=")[0] in ("token", "fingerprint")]
+    theirs = "&".join(part for part in parts if part not in ours)
+    target = f"{slash or '/'}{path}{'?' if theirs else ''}{theirs}"
+    return f"{scheme}://{host}?{'&'.join(ours)}", target
 
 
 def _has_port(text: str) -> bool:
@@ -156,7 +210,7 @@ def _parse_unix(text: str) -> Address:
         raise ValueError(
             f"{_shown(text)} has no absolute path: write unix:///folder/name, with three slashes"
         )
-    path = unquote(rest)
+    path = unquote(rest, errors="surrogateescape")  # the name of a file may be any bytes
     if "\0" in path:
         raise ValueError(f"{_shown(text)} has a null byte in its path")
     token, fingerprint = _parameters(query, text)
@@ -201,6 +255,8 @@ def _parameters(query: str, text: str) -> tuple[str | None, str | None]:
             raise ValueError(f"{_shown(text)} has the unknown parameter {name[:50]!r}")
         if not value:
             raise ValueError(f"{_shown(text)} has an empty {name}: copy the whole URL")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError(f"{_shown(text)} has a {name} that is no text: copy the whole URL")
         if name in found:
             raise ValueError(f"{_shown(text)} has two {name}s: keep one")
         found[name] = value

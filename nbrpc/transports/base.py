@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 __all__ = ["WAIT_TICK", "WHOLE_READ", "Transport"]
 
-WAIT_TICK = 0.1
-"""Seconds that `Transport.wait_receive` blocks at most: half of the 0.2 s within which Ctrl-C, Stop
+WAIT_TICK = 0.05
+"""Seconds that `Transport.wait_receive` blocks at most: half of the 0.1 s within which Ctrl-C, Stop
 and an expired deadline must reach a waiting caller."""
 
 WHOLE_READ = 32 * 1024

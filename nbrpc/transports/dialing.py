@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nbrpc.errors import AuthenticationFailed, ConnectFailed
 from nbrpc.options import TLS
 from nbrpc.transports import sockets
-from nbrpc.transports.address import TLS_SCHEME, Address
+from nbrpc.transports.address import ENCRYPTED_FORMS, Address
 from nbrpc.transports.base import Transport
 
 if TYPE_CHECKING:
     import ssl
 
     from nbrpc.transports.records import Cut
-    from nbrpc.transports.tls import TlsTransport
 
 __all__ = ["Dialer", "local_fingerprint"]
 
@@ -30,7 +30,7 @@ class Dialer:
     Parameters
     ----------
     address
-        Where the server is; of the scheme ``nbrpcs`` if the connection is encrypted.
+        Where the server is; its scheme says whether the connection is encrypted.
     context
         What TLS shakes hands with; None for no encryption.
     cut
@@ -57,11 +57,13 @@ class Dialer:
         ValueError, TypeError
             This cannot be meant.
         """
-        if tls is None and address.scheme == TLS_SCHEME:
+        if tls is None and address.is_encrypted:
             tls = True
         if tls is None or tls is False:
-            if address.scheme == TLS_SCHEME:
+            if address.is_encrypted:
                 raise ValueError(f"{address.url} asks for TLS, and tls=False for none")
+            if address.is_jupyter and tls is None:
+                _check_exposure(address)
             return cls(address)
         if address.path is not None:
             raise ValueError(
@@ -70,9 +72,16 @@ class Dialer:
         from nbrpc.transports.certificates import client_context
 
         address = replace(address, fingerprint=_fingerprint(address, tls))
-        if address.scheme == "nbrpc":
-            address = replace(address, scheme=TLS_SCHEME)
-        return cls(address, client_context(tls, address.fingerprint), cut)
+        address = replace(address, scheme=ENCRYPTED_FORMS.get(address.scheme, address.scheme))
+        context = client_context(tls, address.fingerprint)
+        if not address.is_web:
+            return cls(address, context, cut)
+        if address.fingerprint is None and not context.check_hostname:
+            raise ValueError(
+                "a WebSocket may end at a proxy, whose certificate is then all that says who is "
+                "there: with wss:// and https:// give its fingerprint or ca="
+            )
+        return cls(address, context)
 
     def dial(self, deadline: float) -> Transport:
         """Connect.
@@ -85,10 +94,21 @@ class Dialer:
         Raises
         ------
         ConnectFailed
-            Nobody answers there, or not in TLS.
+            Nobody answers there, or not in TLS, or there is no WebSocket to be had.
         AuthenticationFailed
-            The server's certificate is not the right one.
+            The server's certificate is not the right one, or the token is not that of the Jupyter
+            server.
         """
+        transport = self._dial(deadline)
+        if not self.address.is_web:
+            return transport
+        from nbrpc.transports.upgrade import ask
+
+        with self._failing(transport):
+            return ask(transport, self.address, deadline)
+
+    def _dial(self, deadline: float) -> Transport:
+        """Connect, and encrypt."""
         address = self.address
         timeout = max(0.01, deadline - time.monotonic())
         if address.path is not None:
@@ -107,25 +127,50 @@ class Dialer:
             raise
         if self.cut is not None:
             transport.cut = self.cut()
-        self._secure(transport, deadline)
+        with self._failing(transport):
+            transport.shake_hands(deadline)
         return transport
 
-    def _secure(self, transport: TlsTransport, deadline: float) -> None:
+    @contextlib.contextmanager
+    def _failing(self, transport: Transport) -> Iterator[None]:
+        """Close a transport on the way of which something fails, and say where that was."""
         try:
-            transport.shake_hands(deadline)
+            yield
         except (ConnectFailed, AuthenticationFailed) as error:
             transport.close()
-            reason = f"cannot connect to {self.address.name}: {error}"
+            place = self.address.url if self.address.is_web else self.address.name
+            reason = f"cannot connect to {place}: {error}"
             raise type(error)(reason) from error.__cause__
         except BaseException:  # and it is raised again
             transport.close()
             raise
 
+    def token_for(self, transport: Transport) -> str | None:
+        """Give the token of the server that a transport leads to, if it is known."""
+        relayed = getattr(transport, "relayed", None)
+        return self.address.token if relayed is None else relayed.token
+
     @staticmethod
     def channel(transport: Transport) -> bytes:
-        """Give what the proofs cover of a transport: the hash of the server's certificate."""
+        """Give what the proofs cover of a transport: the hash of the server's certificate.
+
+        A WebSocket may end at a proxy, of whose certificate the server knows nothing. Then it is
+        what a relay of ours says, or nothing.
+        """
+        relayed = getattr(transport, "relayed", None)
+        if relayed is not None:
+            return bytes(relayed.channel)
         certificate = getattr(transport, "peer_certificate", None)
         return b"" if certificate is None else hashlib.sha256(certificate).digest()
+
+
+def _check_exposure(address: Address) -> None:
+    """Refuse to show Jupyter's token to whoever listens on the way."""
+    if address.token is not None and not sockets.is_loopback(address.host or ""):
+        raise ValueError(
+            f"{address.url} is not encrypted, and Jupyter's token would be sent in clear text: use "
+            "https:// or an ssh tunnel, or say tls=False if the network is yours alone"
+        )
 
 
 def _fingerprint(address: Address, tls: object) -> str | None:

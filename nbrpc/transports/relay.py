@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-__all__ = ["Stream", "join_descriptors", "join_stream"]
+__all__ = ["Stream", "join_descriptors", "join_sockets", "join_stream"]
 
 MOST_QUEUED: Final = 256 * 1024
 """Bytes of one direction that may wait here; beyond that reading rests, and the sender waits."""
@@ -79,6 +79,15 @@ def join_descriptors(
     relay = _Descriptors(far, incoming, outgoing, on_close or close)
     threading.Thread(target=relay.run, name="nbrpc-relay", daemon=True).start()
     return near
+
+
+def join_sockets(first: socket.socket, second: socket.socket) -> None:
+    """Pump between two sockets until one has ended and the other has what was written before.
+
+    Blocks; both are closed then.
+    """
+    second.settimeout(None)
+    _Descriptors(first, second.fileno(), second.fileno(), second.close).run()
 
 
 def join_stream(stream: Stream) -> socket.socket:

@@ -432,9 +432,10 @@ def socket_below(transport: Transport) -> socket.socket | None:
 
     It is there to be asked and tuned: reading or writing it would tear what it carries.
     """
-    below = getattr(transport, "below", transport)
-    # of this very file
-    return below._socket if isinstance(below, SocketTransport) else None  # noqa: SLF001
+    below: Transport | None = transport
+    while below is not None and not isinstance(below, SocketTransport):
+        below = getattr(below, "below", None)
+    return None if below is None else below._socket  # noqa: SLF001 - of a class of this file
 
 
 def peer_user(transport: Transport) -> int | None:

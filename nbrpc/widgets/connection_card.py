@@ -29,6 +29,9 @@ PING = 2.0
 PATIENCE = 3.0
 """Seconds after which a ping counts as not answered."""
 
+DANGER = "this peer may run code here: it can do all that this notebook can (ClassicService)"
+"""Of a connection that was given a service which lets the peer run code."""
+
 SEEN = 5.0
 """Seconds for which a page that was seen counts as looked at; it says so every two."""
 
@@ -56,6 +59,7 @@ class ConnectionCard(LiveWidget):
     state = traitlets.Unicode("open").tag(sync=True)
     reason = traitlets.Unicode().tag(sync=True)
     allows_code = traitlets.Bool(False).tag(sync=True)
+    danger = traitlets.Unicode().tag(sync=True)
     facts: traitlets.List[Any] = traitlets.List().tag(sync=True)
     figures: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
@@ -76,6 +80,7 @@ class ConnectionCard(LiveWidget):
         super().__init__(str(connection.name))
         self.title = spelled(str(connection.name))
         self.allows_code = connection.allows_code
+        self.danger = DANGER if connection.peer_runs_code else ""
         self.facts = [[name, spelled(value, 200)] for name, value in facts_of(connection)]
         self._look()
         self.touch()
@@ -175,7 +180,9 @@ def facts_of(connection: Connection) -> list[tuple[str, str]]:
     facts = [("address", str(connection.url)), ("serves", str(peer.get("service", "")))]
     if not connection.session.nests:
         process = f"{peer.get('pid', '?')} on {peer.get('host', '?')}"
-        return [*facts, ("process", process), ("protocol", connection.protocol)]
+        facts += [("process", process), ("protocol", connection.protocol)]
+        attached = connection.sessions.attached
+        return [*facts, ("session", attached)] if attached else facts
     spoken = f"{connection.protocol} (RPyC)"
     return [*facts, ("protocol", spoken), ("token", "none: RPyC has no tokens")]
 
@@ -191,13 +198,16 @@ def connection_bundle(connection: Connection, name: str = "") -> dict[str, str]:
     if name:
         rows.append(("bound to", name))
     state = "" if connection.state == "open" else f"{connection.state}: "
-    serves = connection.peer.get("service", "")
+    line = f"{state}{connection.name} at {connection.url}, {connection.peer.get('service', '')}"
     if connection.session.nests:
-        code = "remote code allowed" if connection.allows_code else "no remote code"
-        serves += f", {connection.protocol}, no tokens, {code}"
-    line = f"{state}{connection.name} at {connection.url}, {serves}"
+        line += f", {connection.protocol}, no tokens"
+    if connection.allows_code or connection.session.nests:
+        line += ", remote code allowed" if connection.allows_code else ", no remote code"
+    danger = DANGER if connection.peer_runs_code else ""
+    if danger:
+        line += f"; WARNING: {danger}"
     return {
-        "text/html": page.card(str(connection.name), rows, state=connection.state),
+        "text/html": page.card(str(connection.name), rows, state=connection.state, danger=danger),
         "text/plain": printable(f"<connection {line}>"),
     }
 

@@ -62,6 +62,10 @@ FRAME = (
     "max-width:60em;color:var(--jp-ui-font-color1,inherit)"
 )
 QUIET = "color:var(--jp-ui-font-color2,#616161)"
+ALARM = (
+    "margin:4px 0;padding:1px 8px;border-left:3px solid currentColor;font-weight:600;"
+    "color:var(--jp-error-color0,#b71c1c)"
+)
 SCROLLS = 'tabindex="0" role="group" aria-label="value"'
 """A keyboard must reach what scrolls."""
 
@@ -216,17 +220,25 @@ def bundle(data: dict[str, Any], limit: int, text_limit: int = 64 * 1024) -> str
     return plain(shorten(str(data.get("text/plain", "")), text_limit))
 
 
-def card(title: str, rows: Iterable[tuple[str, str]], *, state: str) -> str:
-    """Give the card of a connection that is ``open``, ``reconnecting`` or ``closed``."""
+def card(title: str, rows: Iterable[tuple[str, str]], *, state: str, danger: str = "") -> str:
+    """Give the card of a connection that is ``open``, ``reconnecting`` or ``closed``.
+
+    Parameters
+    ----------
+    danger
+        What nobody may overlook.
+    """
     icon, _, colour = STATES["ready" if state == "open" else "lost"]
     cells = "".join(
         f'<tr><th style="text-align:left;font-weight:normal;{QUIET}">{text(name)}</th>'
         f'<td style="text-align:left">{text(value)}</td></tr>'
         for name, value in rows
     )
+    warning = f'<div role="alert" style="{ALARM}">\N{WARNING SIGN} {text(danger)}</div>'
     return (
         f'<div class="nbrpc-card" data-state="{escape(state)}" style="{FRAME}">'
         f'<div><span style="color:var({colour})">{icon}</span> <strong>{text(title)}</strong></div>'
+        f"{warning if danger else ''}"
         f'<table style="margin:4px 0 0">{cells}</table></div>'
     )
 
@@ -245,7 +257,7 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]], *, name: str) -> 
 
 def _bar(done: float, total: float | None, label: str) -> str:
     done, total, label = progress((done, total, label)).values()
-    said = f"{done:g} of {total:g}" if total else f"{done:g}"
+    said = f"{done:g} of {total:g}" if total else f"{done:g}" if done >= 0 else ""
     known = f' max="{total:g}" value="{min(done, total):g}"' if total else ""
     return (
         f'<div class="nbrpc-progress" style="margin-top:6px"><progress{known} '

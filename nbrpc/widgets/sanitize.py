@@ -70,13 +70,21 @@ _trusted: WeakSet[Any] = WeakSet()
 
 
 def trust(session: Any) -> None:
-    """Show from now on what comes over this session as it is, scripts included."""
-    _trusted.add(session)
+    """Show from now on what comes over this session as it is, scripts included.
+
+    It holds for the connection, whose sessions follow one another when it comes back.
+    """
+    _trusted.add(_connection(session))
 
 
 def is_trusted(session: Any) -> bool:
     """Whether the user trusts what comes over a session."""
-    return session in _trusted
+    return _connection(session) in _trusted
+
+
+def _connection(session: Any) -> Any:
+    owner = getattr(session, "owner", None)
+    return session if owner is None else owner
 
 
 def clean(text: str) -> str:
@@ -156,7 +164,7 @@ def display_name(transient: object, session: Any) -> str | None:
     given = transient.get("display_id") if type(transient) is dict else None
     if type(given) is not str:
         return None
-    mark = _marks.setdefault(session, secrets.token_hex(8))
+    mark = _marks.setdefault(_connection(session), secrets.token_hex(8))
     return f"nbrpc-{mark}-{printable(given)[:100]}"
 
 

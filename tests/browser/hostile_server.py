@@ -1,4 +1,4 @@
-"""A server that shows, says and raises what `tests.hostile` has; it replaces what nbrpc would send.
+"""A server that shows, says and raises hostile payloads; it replaces what nbrpc would send.
 
 Run as ``nbrpc serve tests.browser.hostile_server:Hostile --allow-code``.
 """
@@ -13,7 +13,7 @@ from nbrpc.objects.boxing import ByValue
 from nbrpc.objects.operations import find_object
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.answers import SESSION_OPERATIONS
-from tests import hostile
+from tests.hostile import payloads as hostile
 
 SENDABLE = "\n".join(hostile.texts()).encode("utf-8", "replace").decode()
 

@@ -161,3 +161,22 @@ def test_an_object_is_walked_and_its_connection_watched(open_notebook, mortal, c
     accessible(page, ".nbrpc-explorer")
     accessible(page, ".nbrpc-card")
     assert notebook.errors == []
+
+
+def test_a_peer_that_may_run_code_here_is_told_loudly(open_notebook, mortal):
+    """The card says so in an alert, readable in both themes; the static card of it as well."""
+    notebook = open_notebook(
+        "import nbrpc\nfrom nbrpc.widgets import ConnectionCard\n"
+        f"both = nbrpc.connect({mortal.url!r}, service=nbrpc.ClassicService)",
+        "ConnectionCard(both)",
+        "%load_ext nbrpc\nboth",
+    )
+    notebook.run(0)
+    for cell in (1, 2):
+        alert = notebook.run(cell).locator(".nbrpc-card [role=alert]")
+        alert.wait_for(timeout=SOON)
+        assert "this peer may run code here" in alert.inner_text()
+    for shade in ("Dark", "Light"):
+        notebook.theme(shade)
+        accessible(notebook.page, ".nbrpc-card")
+    assert notebook.errors == []

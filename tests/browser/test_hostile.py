@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests import hostile
-from tests.browser.lab import LOADED, ROOT, SOON
+from tests.browser.hostile_page import SETTLED, TOUCH, show_everything, watched, ways
+from tests.browser.lab import ROOT, SOON
+from tests.hostile import payloads as hostile
 from tests.support import start_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(300)]
-
-AT_ONCE = 45
-"""Payloads in one cell: Lab shows the first 50 outputs of a cell."""
 
 CONTROLS = [
     "<img src=x onerror=J>",
@@ -23,42 +21,6 @@ CONTROLS = [
     "<img src=U>",
 ]
 """Payloads that run, load, or wait for the mouse in a page that shows them as they are."""
-
-# What was done before by the page is done when this is: an image that cannot be shown says so last.
-SETTLED = """() => new Promise(done => {
-  const image = new Image();
-  image.onerror = () => requestAnimationFrame(() => setTimeout(done, 100));
-  image.src = "data:image/png,none";
-})"""
-
-# A reader's mouse and keyboard on all HTML of the remote, and on what Lab makes links of in text.
-TOUCH = """cell => {
-  const frames = ".jp-OutputArea-output .mathjax_ignore";
-  const links = "a[href^='javascript:'], a[href^='vbscript:']";
-  const parts = [...cell.querySelectorAll(`${frames} *, ${links}, .jp-mod-trusted > *`)];
-  for (const part of parts) {
-    for (const kind of ["pointerenter", "mouseover", "mousemove", "wheel"])
-      part.dispatchEvent(new MouseEvent(kind, { bubbles: true }));
-    for (const kind of ["focus", "focusin"])
-      part.dispatchEvent(new FocusEvent(kind, { bubbles: true }));
-    if (!part.matches("a[data-path]"))
-      part.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true }));
-  }
-  return parts.filter(part => part.matches("a")).map(part => part.href);
-}"""
-
-# Lab itself makes links of what looks like an address in text, javascript:// included; they open
-# apart from the page (noopener), where browsers run no such address.
-FOREIGN = """cell => [...cell.querySelectorAll(".jp-OutputArea-output *")].filter(part =>
-  part.matches("script, iframe, object, embed, form, link, meta, base, style, [srcdoc]")
-  || [...part.attributes].some(attribute => /^on|^data-commandlinker/i.test(attribute.name)
-    && !(part.matches("button.nbrpc-copy") && attribute.name === "onclick"))
-  || /^\\s*(javascript|vbscript):/i.test(part.getAttribute("href") ?? "")
-    && !(part.target === "_blank" && part.rel === "noopener" && part.closest("pre"))
-  || part.closest(".mathjax_ignore") && (
-    !/^(https?|mailto):/i.test(part.getAttribute("href") ?? "http:")
-    || ["fixed", "absolute"].includes(getComputedStyle(part).position))
-).map(part => part.outerHTML)"""
 
 
 @pytest.fixture(scope="module")
@@ -74,60 +36,6 @@ def hostile_server(tmp_path_factory, browser_runtime):
         )
     yield served
     served.stop()
-
-
-def watched(notebook):
-    """Note the dialogs that a page opens; close what opens beside it."""
-    dialogs = []
-
-    def refuse(dialog):
-        dialogs.append(dialog.message)
-        dialog.dismiss()
-
-    notebook.page.on("dialog", refuse)
-    notebook.page.on("popup", lambda popup: popup.close())
-    return dialogs
-
-
-def ways():
-    """Every way to a page: the source of a cell, and how many outputs or which text it shows."""
-    count = len(hostile.bundles())
-    for first in range(0, count, AT_ONCE):
-        last = min(first + AT_ONCE, count)
-        yield f"for n in range({first}, {last}): display(conn.root.shown(n))", last - first
-    showing = "from tests import hostile\nfrom IPython.display import display\nfor bundle in "
-    for first in range(0, count, AT_ONCE):
-        some = f"hostile.bundles()[{first}:{first + AT_ONCE}]"
-        source = f"%%remote\n{showing}{some}: display(bundle, raw=True)"
-        yield source, min(AT_ONCE, count - first)
-    text = "from tests.browser.hostile_server import SENDABLE\n"
-    printing = "import sys\nprint(SENDABLE)\nprint(SENDABLE, file=sys.stderr)"
-    yield f"%%remote\n{text}{printing}", "foreign"
-    yield f"%%remote\n{text}raise ValueError(SENDABLE)", "ValueError"
-    yield f"%%remote\n{text}SENDABLE", "script"
-    yield f"%%remote\n{text}raise type(SENDABLE[:40], (Exception,), {{}})(SENDABLE)", "script"
-    yield f"%%remote -a\n{text}print(SENDABLE)\nraise ValueError(SENDABLE)", "ValueError"
-    yield f"%%remote -a\n{showing}hostile.bundles(): display(bundle, raw=True)", "done"
-    yield "conn.root.fail()", "ValueError"
-    yield "nbrpc.async_(conn.root.fail)()", "ValueError"
-    yield "job = nbrpc.async_(conn.root.work)()\njob", "running"
-    yield "job.cancel()\n%rpc_wait job\nprint('cancelled')", "cancelled"
-    yield "thing = conn.root.named()\ndisplay(thing)\nprint(repr(thing), *dir(thing))", "script"
-    yield "%whos", "thing"
-    yield "thing?", "Type"
-    yield "display({'text/plain': 'x'}, raw=True)\n%rpc_connections", "hostile"
-    yield "from nbrpc.widgets import *\nEventFeed(conn.root.alarm)", "alarm"
-    yield "LivePlot(conn.root.alarm)", "alarm"
-    yield "ValueTile(conn.root.alarm)", "alarm"
-    yield "Explorer(thing)", "at hostile"
-    yield "failing = nbrpc.async_(conn.root.fail)()\nResultView(failing)", "ValueError"
-    yield "ResultBoard([failing])", "ValueError"
-    yield "ConnectionCard(conn)", "hostile"
-    yield "%rpc_events", "alarm"
-    yield "seen = []\nprint('none')", "none"
-    yield "%%rpc_on conn.root.alarm\nprint(event)\nseen.append(event)", ""
-    waiting = "while len(seen) < 20: await asyncio.sleep(0.05)\nprint('events came', *seen)"
-    yield f"import asyncio\nconn.root.ring()\n{waiting}", "events came"
 
 
 def test_the_harness_bites(open_notebook, chromium, hostile_server):
@@ -162,38 +70,12 @@ def test_the_harness_bites(open_notebook, chromium, hostile_server):
 
 def test_nothing_runs(open_notebook, chromium, hostile_server):
     """All payloads by every way: no script, no dialog, no request, also when all is clicked."""
+    assert len(hostile.bundles()) >= 100
     cells = list(ways())
     notebook = open_notebook(
         "%load_ext nbrpc\n%rpc_connect hostile", *(source for source, _ in cells)
     )
+    assert show_everything(notebook, chromium, cells) == []
     page = notebook.page
-    dialogs = watched(notebook)
-    notebook.run(0)
-    address = page.url
-    before = len(chromium.strangers)
-    for number, (source, shown) in enumerate(cells, start=1):
-        cell = notebook.run(number)
-        outputs = cell.locator(".jp-OutputArea-output")
-        if isinstance(shown, int):
-            page.wait_for_function(
-                "([cell, count]) => cell.querySelectorAll('.jp-OutputArea-output').length >= count",
-                arg=[cell.element_handle(), shown],
-                timeout=LOADED,
-            )
-        elif shown:
-            outputs.filter(has_text=shown).first.wait_for(timeout=SOON, state="attached")
-        page.evaluate(SETTLED)
-        assert page.evaluate("() => window.__pwned") is None, source
-        assert chromium.strangers[before:] == [], source
-        assert page.evaluate(FOREIGN, cell.element_handle()) == [], source
-        links = page.evaluate(TOUCH, cell.element_handle())
-        page.evaluate(SETTLED)
-        assert page.evaluate("() => window.__pwned") is None, source
-        assert set(chromium.strangers[before:]) <= set(links), source  # where links honestly lead
-        del chromium.strangers[before:]
-        assert dialogs == [], source
-        assert page.url == address, source
-    # The events have come to the views of earlier cells meanwhile.
-    assert page.evaluate(FOREIGN, page.locator(".jp-Notebook").element_handle()) == []
     assert page.locator(".jp-OutputArea-output mjx-container a").count() == 0
     page.locator(".nbrpc-feed .nbrpc-feed-row").first.wait_for(timeout=SOON)

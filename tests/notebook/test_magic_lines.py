@@ -95,8 +95,6 @@ def test_help(connected):
         ("%%remote -t conn,nosuch\n1", "no connection is called nosuch: there are conn"),
         ("%%remote --as x\n1", "runs with -a"),
         ("%%remote --timeout soon\n1", "invalid float value"),
-        ("%rpc_connect bench --session", "sessions that outlive their connection are not there"),
-        ("%rpc_connect bench --session lab", "connect without --session"),
         ("%rpc_use", "the following arguments are required: name"),
         ("%rpc_push nosuch", "no variable is called nosuch here"),
         ("%rpc_push a-b", "'a-b' is not a variable's name"),

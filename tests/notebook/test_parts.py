@@ -152,20 +152,28 @@ def test_progress_bar():
 class Closable:
     """Stands for a connection."""
 
-    def __init__(self, url="", token=None):
-        self.url, self.token, self.closed = url, token, False
+    def __init__(self, url="", token=None, session=None):
+        self.url, self.token, self.session, self.closed = url, token, session, False
 
     def close(self):
         self.closed = True
 
 
+def connect(connections, *arguments):
+    """Connect, and let go of what that replaces."""
+    with connections.connecting(*arguments) as connection:
+        return connection
+
+
 def test_connections_by_name():
     """A name is replaced, used, closed; without a name the current one is meant."""
     connections = Connections(Closable)
-    first = connections.connect("nbrpc://a:1", "conn", None)
-    second = connections.connect("b:2", "conn", "token")
+    first = connect(connections, "nbrpc://a:1", "conn", None)
+    with connections.connecting("b:2", "conn", "token", "night") as second:
+        assert not first.closed  # until the new one is shown
     assert (first.closed, second.closed, second.url, second.token) == (True, False, "b:2", "token")
-    third = connections.connect("nbrpc://c:3", "other", None)
+    assert second.session == "night"
+    third = connect(connections, "nbrpc://c:3", "other", None)
     assert connections.get() is third
     connections.use("conn")
     assert connections.get() is second
@@ -184,8 +192,8 @@ def test_connections_that_are_not_there():
     connections = Connections(Closable)
     with pytest.raises(NoConnection, match="%rpc_connect"):
         connections.get()
-    connections.connect("a:1", "one", None)
-    connections.connect("a:1", "two", None)
+    connect(connections, "a:1", "one", None)
+    connect(connections, "a:1", "two", None)
     with pytest.raises(NoConnection, match="three: there are one, two"):
         connections.use("three")
     connections.disconnect("two")

@@ -344,6 +344,14 @@ def test_an_exposed_property_with_a_setter_can_be_set(policy, files):
         policy.delete(files, "voltage")
 
 
+@pytest.mark.parametrize("name", ["voltage", "exposed_voltage", "level", "exposed_level"])
+def test_a_property_of_a_class_cannot_be_replaced(policy, name):
+    """To set it on the class itself would take it from all its objects."""
+    with pytest.raises(AccessDenied):
+        policy.write(Files, name, 3)
+    assert type(vars(Files)["voltage"]) is type(vars(Files)["exposed_level"]) is property
+
+
 def test_writing_where_it_is_allowed(files):
     """With allow_setattr the rules of reading hold, but for special methods and container ones."""
     policy = Policy(replace(DEFAULT, allow_setattr=True, allow_delattr=True))
@@ -773,6 +781,8 @@ def test_what_a_class_lacks_is_told_as_python_does(policy, name, use):
         assert str(ours.value) == expected
     with pytest.raises(TypeError, match="does not support __add__"):
         policy.special(Bare(), "__add__")
+    with pytest.raises(TypeError, match=r"does not support __\{0.__class__\}__$"):
+        Policy(CODE_ACCESS).special(Bare(), "__{0.__class__}__")  # a name is no template
 
 
 @pytest.mark.parametrize(
@@ -853,6 +863,58 @@ def test_any_name_is_answered(name, right):
                 assert len(message) < 400
             else:
                 assert name in real or real in name
+
+
+# ---- methods
+
+
+def test_methods_are_remembered(policy):
+    """How results travel and whether a cancel may strike is told each time, as at first."""
+
+    class Meter:
+        exposed_twin = exposed_size = lambda self: 1
+
+        @exposed(by_value=True)
+        def table(self):
+            return []
+
+    class Whole(Meter):
+        __nbrpc_by_value__ = True
+        __nbrpc_interruptible__ = False
+
+    for _ in range(2):
+        function, by_value, interruptible = policy.method(Meter(), "table")
+        assert (function(), by_value, interruptible) == ([], True, True)
+        assert policy.method(Meter(), "size")[1:] == (False, True)
+        assert policy.method(Whole(), "size")[1:] == (True, False)
+        with pytest.raises(AccessDenied):
+            policy.method(Meter(), "secret")
+    # Of a class, and of what an instance has, nothing is kept that would hold for others.
+    assert policy.method(Meter, "table")[1:] == (True, True)
+    meter = Meter()
+    meter.exposed_own = len
+    assert policy.method(meter, "own")[0] is len
+    public = Policy(PUBLIC)
+    assert public.method(Meter(), "twin")[0]() == 1
+    meter.twin = len
+    assert public.method(meter, "twin")[0] is len
+    assert policy.is_hooked(restricted([], ()))
+    assert not policy.is_hooked(meter)
+
+
+def test_an_instance_dictionary_of_ones_own(policy):
+    """A dictionary that brings its own lookup is read as a plain one."""
+
+    class Lookup(dict):
+        __contains__ = __getitem__ = items = trap
+
+    class Loose:
+        """Has one."""
+
+    loose = Loose()
+    loose.__dict__ = Lookup(exposed_x=3)
+    assert policy.resolve(loose, "x", Right.READ) == "exposed_x"
+    assert policy.visible(loose) == ["x"]
 
 
 # ---- messages and bounds

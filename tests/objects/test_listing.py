@@ -100,3 +100,27 @@ def test_keys_that_are_not_given(policy):
     assert keys_of(restricted({"a": 1}, ["get"]), policy) == []
     with pytest.raises(TypeError):
         keys_of(Whole(), policy)
+
+
+def test_a_hook_is_asked_when_it_is_read():
+    """What a class decides itself, or a view, is not looked into from outside."""
+
+    class Hooked:
+        def __init__(self):
+            self.exposed_kept = {"key": Part()}
+
+        def _rpyc_getattr(self, name):
+            raise AttributeError(name)
+
+    class Owner:
+        @property
+        @exposed
+        def behind(self) -> Hooked: ...
+
+    Owner.behind.fget.__annotations__["return"] = Hooked
+    every = Policy(Access(allow_all_attrs=True))
+    view = restricted(Whole(), {"kept"})
+    for obj, path in ((Hooked(), "kept"), (Owner(), "behind.kept"), (view, "kept")):
+        with pytest.raises(AccessDenied, match="'kept' cannot be seen before it is read"):
+            find_quietly(obj, path, every)
+    assert find_quietly(Owner(), "behind", every) is Owner.behind

@@ -205,6 +205,7 @@ def test_hooks_have_the_last_word():
         __nbrpc_by_value__ = True
 
     assert rows_of(Hooked(), EXPOSED)["inner"].reads
+    assert rows_of(Hooked(), EXPOSED)["inner"].doc == ""  # nor is told that it is a list
     assert rows_of(Copier(), EXPOSED)["kept"].reads
     view = restricted(Whole(), {"kept", "move"}, ())
     assert not any(row.opens for row in rows_of(view, EXPOSED).values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import types
 from functools import cached_property, partialmethod
 from operator import itemgetter
@@ -141,6 +142,10 @@ def test_bind():
     assert static.bind(Thing.__dict__["plain"], thing)("3") == "3"
     assert static.bind(list.__dict__["append"], thing)(1) is None
     assert static.bind(list.__dict__["__len__"], thing)() == 1
+    # CPython before 3.13 crashes if this one is bound without the class.
+    numbers = array.array("d")
+    static.bind(array.array.__dict__["extend"], numbers)([1.0])
+    assert numbers[0] == 1.0
 
 
 def test_lineage_and_namespace():

@@ -153,6 +153,19 @@ a1 78                                        key: "x"
 91                                         items: array of 1
 a1 79                                        [0]: "y"
 """,
+    "request SESSION": r"""
+12 00 00 00                          length of the body: 18
+03                                   kind: 3 REQUEST
+00                                   flags: 0
+00 00                                buffers: 0
+95                                   Request, array of 5
+07                                     seq: 7
+1c                                     op: 28 SESSION
+00                                     oid: 0
+a6 61 74 74 61 63 68                   name: "attach"
+91                                     args: array of 1
+a5 6e 69 67 68 74                        [0]: "night"
+""",
     "request COMPLETE": r"""
 0d 00 00 00                          length of the body: 13
 03                                   kind: 3 REQUEST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from io import BytesIO
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from nbrpc.errors import LimitExceeded, RemoteProtocolError
 from nbrpc.options import Limits
-from nbrpc.protocol.frames import CHUNK_SIZE, FrameReader, chunks, frame
+from nbrpc.protocol.frames import CHUNK_SIZE, FrameReader, chunks, frame, frame_in_memory
 from tests.strategies import mutated, mutations, pieces, splits
 
 KIND, OTHER, CHUNK = 4, 13, 16
@@ -180,6 +181,41 @@ def test_what_is_no_frame_is_refused(data, match):
     reader = FrameReader(Limits())
     with pytest.raises(RemoteProtocolError, match=match):
         reader.feed(data + bytes(CHUNK_SIZE * 2))
+
+
+def test_a_frame_is_partial_until_its_last_byte():
+    """Be it a body, buffers behind a frame, or chunks with other frames between."""
+    large = in_chunks(b"body", [b"x" * 9])
+    for data in (joined(frame(KIND, b"body")), joined(frame(KIND, b"", [memoryview(b"buffer")]))):
+        reader = FrameReader(Limits())
+        for byte in range(len(data)):
+            assert reader.partial is bool(byte)
+            reader.feed(data[byte : byte + 1])
+        assert not reader.partial
+    reader = FrameReader(Limits())
+    for data in (large[0], joined(frame(OTHER, b"ping"))):
+        reader.feed(data)
+        assert reader.partial
+    reader.feed(large[1])
+    assert not reader.partial
+
+
+def test_buffers_in_shared_memory_are_taken_from_there():
+    """The frame names the segment and the sizes; one that was not agreed on is refused."""
+    data = frame_in_memory(KIND, b"body", [memoryview(b"abc"), memoryview(b"")], 7)
+    asked = []
+
+    def take(segment, sizes):
+        asked.append((segment, sizes))
+        return [BytesIO(b"abc"), BytesIO()]
+
+    reader = FrameReader(Limits())
+    reader.take_shared = take
+    assert plain(reader.feed(data[:-1])) == []
+    assert plain(reader.feed(data[-1:])) == [(KIND, b"body", [b"abc", b""])]
+    assert asked == [(7, [3, 0])]
+    with pytest.raises(RemoteProtocolError, match="unknown flags"):
+        FrameReader(Limits()).feed(data)
 
 
 def test_headers_are_refused_before_the_body_comes():

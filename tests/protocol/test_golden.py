@@ -76,6 +76,7 @@ REQUESTS = {
         "y = x + 1",
         ["<remote cell>", 2, codec.Map({"x": 1}), codec.Tuple(["y"])],
     ),
+    "SESSION": (Operation.SESSION, 0, "attach", ["night"]),
     "COMPLETE": (Operation.COMPLETE, 0, "", ["np.ar", 5]),
     "INSPECT": (Operation.INSPECT, 0, "", ["np.array", 8, 1]),
 }

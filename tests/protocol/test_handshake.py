@@ -12,7 +12,7 @@ from nbrpc.protocol import handshake
 from nbrpc.protocol.codec import encode
 from nbrpc.protocol.frames import frame
 from nbrpc.protocol.handshake import GREETING, OPENING
-from nbrpc.protocol.machine import Protocol, Ready, Role, State
+from nbrpc.protocol.machine import Foreign, Protocol, Ready, Role, State
 from nbrpc.protocol.messages import Kind
 from tests.protocol.ends import (
     SERVER_ID,
@@ -200,6 +200,7 @@ def test_arbitrary_bytes_raise_only_the_two_errors(data, role, steps):
     [
         (b"HTTP/1.1 400 Bad Request\r\n", "speaks HTTP, not nbrpc"),
         (b"\0\0\0\x20\0", "speaks RPyC"),
+        (b"\x15\x03\x01\0\2\2\x28", "the server speaks TLS"),
         (b"SSH-2.0-OpenSSH_9.2", "does not speak nbrpc; check the port"),
         (GREETING.replace(b"\1", b"\2"), "version 2 of the protocol and this side version 1"),
         (GREETING[:-1] + b"?", "does not speak nbrpc"),
@@ -207,8 +208,10 @@ def test_arbitrary_bytes_raise_only_the_two_errors(data, role, steps):
 )  # fmt: skip
 def test_a_client_says_who_answered(head, match):
     """Other protocols and other versions are told by their first bytes."""
-    with pytest.raises(RemoteProtocolError, match=match):
+    with pytest.raises(Foreign, match=match) as refused:
         make_client().receive(head)
+    assert refused.value.is_rpyc is (head[:1] == b"\0")
+    assert refused.value.is_tls is (head[:2] == b"\x15\x03")
 
 
 @pytest.mark.parametrize(
@@ -223,8 +226,9 @@ def test_a_client_says_who_answered(head, match):
 def test_a_server_refuses_strangers_at_their_first_bytes(head, match):
     """Strangers get no answer, and nothing of what they sent is kept."""
     server = make_server()
-    with pytest.raises(RemoteProtocolError, match=match):
+    with pytest.raises(Foreign, match=match) as refused:
         server.receive(head)
+    assert refused.value.is_http is (head[:4] == b"GET ")
     assert server.outgoing == []
 
 

@@ -173,12 +173,6 @@ def test_impossible_ports(port):
         nbrpc.connect("localhost", port)
 
 
-def test_what_is_not_there_yet():
-    """Addresses of later releases say so."""
-    with pytest.raises(ValueError, match="not"):
-        nbrpc.connect("wss://localhost")
-
-
 def test_mistakes_leave_the_connection_usable(linked):
     """An unexposed name, an argument that cannot travel, a callback that raises: one error each."""
     conn = linked(Echo)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 
@@ -125,6 +127,35 @@ def test_running_python_code_is_interrupted(conn, work):
     assert work.outcome == ["Cancelled"]
     eventually(lambda: result.state == "cancelled")
     assert conn.root.ping() == "pong"
+
+
+CANCELLED_THEN_TRACED = """
+import sys
+import nbrpc
+from tests.session.test_cancelling import Work
+
+work = Work()
+with nbrpc.serve(work, token="t" * 16) as server:
+    with nbrpc.connect("127.0.0.1", server.port, token="t" * 16) as conn:
+        result = nbrpc.async_(conn.root.spin)()
+        work.running.wait(5)
+        result.cancel()
+        while result.state != "cancelled":
+            conn.root.ping()
+        sys.settrace(lambda *_: None)
+        conn.root.ping()
+        sys.settrace(None)
+print("traced")
+"""
+
+
+def test_a_process_can_be_traced_after_a_cancel():
+    """No flag of the interpreter stays set, by which a debugger or coverage would hang."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CANCELLED_THEN_TRACED],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("traced\n", "")
 
 
 def test_handlers_of_exception_do_not_eat_the_order(conn, work):

@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 
 import nbrpc
+from nbrpc.session import shared_memory
 from tests.support import eventually
 
 MEGABYTE = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _by_the_socket(monkeypatch):
+    """Have all go through the socket, as between two machines."""
+    monkeypatch.setattr(shared_memory, "HERE", False)
 
 
 class Store(nbrpc.Service):

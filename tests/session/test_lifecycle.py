@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -51,27 +49,3 @@ def test_a_reload_starts_nothing(serving, connecting):
     assert len(conn.root) == 1
     after = {thread for thread in threading.enumerate() if thread.name.startswith("nbrpc-")}
     assert before == after
-
-
-def reads_the_wall_clock(node):
-    """Say whether a node of a syntax tree is ``time.time``, or imports it."""
-    names = {"time", "time_ns"}
-    if isinstance(node, ast.Attribute):
-        return isinstance(node.value, ast.Name) and node.value.id == "time" and node.attr in names
-    if isinstance(node, ast.ImportFrom):
-        return node.module == "time" and bool(names & {alias.name for alias in node.names})
-    return False
-
-
-def test_the_core_never_reads_the_wall_clock():
-    """Deadlines, heartbeats and pauses are monotonic: only what is shown or written down is not."""
-    folder = Path(nbrpc.__file__).parent
-    shown = {"widgets", "compat"}  # times of day for people; RPyC's registry and its Timeout
-    found = [
-        f"{path.relative_to(folder)}:{node.lineno}"
-        for path in folder.rglob("*.py")
-        if path.relative_to(folder).parts[0] not in shown
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if reads_the_wall_clock(node)
-    ]
-    assert not found

@@ -151,6 +151,37 @@ def test_a_call_under_way_is_never_sent_again(server, conn):
     assert conn.root.count() == 0
 
 
+def test_asynchronous_calls_wait_for_the_return(server, conn):
+    """Those begun while the link is down are sent when it is back, each once."""
+    root = conn.root
+    part = root.part(1)
+    server.kill()
+    eventually(lambda: conn.state == "reconnecting")
+    results = [nbrpc.async_(root.add)(number, 1) for number in range(50)]
+    results[1].cancel()
+    results[2].set_expiry(0.001)
+    stale = nbrpc.async_(part.get)()
+    assert isinstance(stale.exception(5), nbrpc.StaleReference)
+    assert results[0].state == "pending"
+    server.start()
+    for number in (0, *range(3, 50)):
+        assert results[number].result(10) == number + 1
+    assert results[1].cancelled
+    assert results[2].expired
+    assert conn.statistics().pending == 0
+
+
+def test_waiting_asynchronous_calls_end_with_close(server, conn):
+    """Nobody waits for a connection that was closed."""
+    root = conn.root
+    server.kill()
+    eventually(lambda: conn.state == "reconnecting")
+    result = nbrpc.async_(root.add)(1, 2)
+    conn.close()
+    assert isinstance(result.exception(5), nbrpc.ConnectionLost)
+    assert not result.exception().maybe_executed
+
+
 def test_a_new_call_waits_until_its_deadline(server):
     """Without a server it ends with ConnectionLost when its time is over."""
     timing = nbrpc.Timing(call=0.4)

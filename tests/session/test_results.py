@@ -291,6 +291,22 @@ def test_future(conn, lab):
     assert isinstance(future.exception(1), nbrpc.CallCancelled)
 
 
+def test_confirmed_before_cancel_goes_on(conn, monkeypatch):
+    """The peer may confirm while ``cancel`` still sends: who is told then sees a cancelled call."""
+    held = nbrpc.async_(conn.root.hold)()
+    future = held.future()
+    send = conn.session.send_quietly
+
+    def send_and_wait(*message):
+        send(*message)
+        eventually(lambda: held.state == "cancelled")
+
+    monkeypatch.setattr(conn.session, "send_quietly", send_and_wait)
+    assert held.cancel()
+    assert isinstance(future.exception(1), nbrpc.CallCancelled)
+    assert isinstance(held.exception(1), nbrpc.CallCancelled)
+
+
 def test_gather(conn, lab):
     """Many results as one: values in order, progress counts, the first exception wins."""
     add = nbrpc.async_(conn.root.add)

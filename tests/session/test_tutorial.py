@@ -51,19 +51,33 @@ class FileMonitorService(nbrpc.Service):
 RESULT = re.compile(r"<AsyncResult object \((\w+)\) at 0x[0-9a-f]+>")
 
 
+@pytest.fixture(params=["nbrpc", "ws", "wss"])
+def reached(request, served):
+    """Start servers in processes of their own, each reached in one of several ways."""
+
+    def start(*arguments, folder=None):
+        if request.param == "wss":
+            arguments = (*arguments, "--tls-self-signed")
+        server = served(*arguments, folder=folder)
+        server.url = f"{request.param}://{server.url.partition('://')[2]}"
+        return server
+
+    return start
+
+
 @pytest.fixture
-def classic(served):
+def classic(reached):
     """Connect to a server that lets clients run code, in a process of its own."""
-    server = served("--classic")
+    server = reached("--classic")
     with nbrpc.connect(server.url) as conn:
         yield conn
 
 
 @pytest.fixture
-def monitored(served, tmp_path):
+def monitored(reached, tmp_path):
     """Serve the file monitor in another process; give its URL and a file to change."""
     (tmp_path / "monitors.py").write_text(textwrap.dedent(FILE_MONITOR))
-    server = served("monitors:FileMonitorService", folder=tmp_path)
+    server = reached("monitors:FileMonitorService", folder=tmp_path)
     path = tmp_path / "floop.bloop"
     path.write_bytes(b"")
     return server.url, path

@@ -6,6 +6,7 @@ import os
 import selectors
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 
 from nbrpc.errors import ConnectionLost
 from nbrpc.options import TLS
+from nbrpc.reach.process import ProcessTransport
 from nbrpc.transports import memory, sockets
 from nbrpc.transports.base import WAIT_TICK, Transport
 from nbrpc.transports.certificates import client_context, server_context
 from nbrpc.transports.tls import TlsTransport
+from nbrpc.transports.websocket import WebSocketTransport
 from tests.certificates import issue
 
 Pair = tuple[Transport, Transport]
@@ -69,11 +72,43 @@ def tls_pair(folder: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> 
     return client, server
 
 
-KINDS = ["memory", "tcp", "tcp6", "unix", "not-waitable", "no-sendmsg"]
+def websocket_pair(left: Transport, right: Transport) -> Pair:
+    """Give both ends of a WebSocket; the left one is the client."""
+    return WebSocketTransport(left), WebSocketTransport(right, is_server=True)
+
+
+HAND_OVER = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as sock:
+    sock.connect(sys.argv[1])
+    socket.send_fds(sock, [b"x"], [0])
+"""
+
+
+def command_pair(folder: Path) -> Pair:
+    """Give both ends of the pipe of a command, which hands its own end over to this process."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        path = folder / "hand-over"
+        listener.bind(str(path))
+        listener.listen()
+        left = ProcessTransport.start(
+            [sys.executable, "-c", HAND_OVER, str(path)], "command://python"
+        )
+        with listener.accept()[0] as sock:
+            descriptor = socket.recv_fds(sock, 1, 1)[1][0]
+        path.unlink()
+    os.set_inheritable(descriptor, False)  # as any other that Python makes
+    left.ended(PATIENCE)  # or it would hold its end as well
+    left.said.text(PATIENCE)
+    return left, sockets.SocketTransport(socket.socket(fileno=descriptor), "stdio://")
+
+
+KINDS = ["memory", "tcp", "tcp6", "unix", "not-waitable", "no-sendmsg", "command"]
 TLS_KINDS = ["tls", "tls-1.2", "tls-not-waitable"]
+WEB_KINDS = ["ws", "ws-from-the-server", "ws-not-waitable", "wss"]
 
 
-@pytest.fixture(params=[*KINDS, *TLS_KINDS])
+@pytest.fixture(params=[*KINDS, *TLS_KINDS, *WEB_KINDS])
 def ends(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Pair]:
@@ -88,13 +123,19 @@ def ends(
         if not has_ipv6():
             pytest.skip("this machine has no IPv6 loopback")
         left, right = tcp_pair("::1")
-    elif request.param in TLS_KINDS:
+    elif request.param in (*TLS_KINDS, "wss"):
         version = ssl.TLSVersion.TLSv1_2 if "1.2" in request.param else ssl.TLSVersion.TLSv1_3
         left, right = tls_pair(tmp_path, version)
     elif request.param == "memory":
         left, right = memory.pair()
+    elif request.param == "command":
+        left, right = command_pair(tmp_path)
     else:
         left, right = tcp_pair("127.0.0.1")
+    if request.param in WEB_KINDS:
+        left, right = websocket_pair(left, right)
+    if request.param == "ws-from-the-server":
+        left, right = right, left
     yield left, right
     left.close()
     right.close()
@@ -353,10 +394,13 @@ def test_descriptor_works_with_a_selector(ends: Pair) -> None:
         assert selector.select(PATIENCE)
 
 
+KNOWN = {"tcp", "tls", "unix", "memory", "ws", "wss", "command", "stdio"}
+
+
 def test_names_are_for_people(ends: Pair) -> None:
     """The name is in the repr and says what kind of pipe this is."""
     for end in ends:
-        assert end.name.partition("://")[0] in {"tcp", "tls", "unix", "memory"}
+        assert end.name.partition("://")[0] in KNOWN
         assert end.name in repr(end)
 
 
@@ -368,6 +412,8 @@ def test_no_descriptor_leaks(tmp_path: Path) -> None:
         lambda: tcp_pair("127.0.0.1"),
         lambda: unix_pair(tmp_path),
         lambda: tls_pair(tmp_path),
+        lambda: websocket_pair(*tls_pair(tmp_path)),
+        lambda: command_pair(tmp_path),
     ]
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):

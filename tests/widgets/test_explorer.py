@@ -346,6 +346,25 @@ def test_a_card_of_a_lost_connection(serving, connecting, lab):
     card.close()
 
 
+def test_a_card_says_who_may_run_code(linked, serving, connecting, lab):
+    """Code over there is told in the card and its text; code here, so that nobody overlooks it."""
+    plain = linked(lab)
+    told = connection_bundle(plain)
+    assert "code" not in told["text/plain"]
+    assert 'role="alert"' not in told["text/html"]
+    server = serving(lab, allow_code=True)
+    far = connection_bundle(connecting(server))
+    assert far["text/plain"].endswith(", remote code allowed>")
+    both = connecting(server, service=nbrpc.ClassicService)
+    card = ConnectionCard(both)
+    assert card.allows_code
+    assert "may run code here" in card.danger
+    said = card.fallback()
+    assert "WARNING: this peer may run code here" in said["text/plain"]
+    assert '<div role="alert"' in said["text/html"]
+    card.close()
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (2e15, "2e+03 TB")]
 )

@@ -21,7 +21,7 @@ from nbrpc.widgets.sanitize import (
     sanitised,
     trust,
 )
-from tests import hostile
+from tests.hostile import payloads as hostile
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n0000").decode()
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -21,8 +21,9 @@ Source: observed with RPyC 4.1.5, 5.3.1 and 6.0.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from nbrpc.errors import LocalProtocolError, RemoteProtocolError
@@ -91,6 +92,9 @@ class RpycProtocol:
     outgoing : list of bytes
         What is to be sent without having been asked for by the session.
     """
+
+    peer_limits: Mapping[str, int] = MappingProxyType({})
+    """RPyC's peers tell none."""
 
     def __init__(self, limits: Limits, dialect: Dialect | None = None) -> None:
         self.limits = limits

@@ -359,8 +359,8 @@ class RpycSession(Session):
         keep: object = None,
         lazy: bool = False,
         ordered: bool = False,
-    ) -> None:
-        """Send one message, and what is to be given back behind it."""
+    ) -> int:
+        """Send one message, and what is to be given back behind it; give the size."""
         del keep
         if self.gathered:
             self.send_gathered()
@@ -376,6 +376,7 @@ class RpycSession(Session):
         self.outbox.write(pieces, lazy=lazy, ordered=ordered)
         if draft is not None and draft.described:
             draft.sent()
+        return sum(map(len, pieces))
 
     def send_quietly(self, kind: Kind, fields: tuple[Any, ...]) -> None:
         """Send a message for which nobody waits, if RPyC has a form for it."""

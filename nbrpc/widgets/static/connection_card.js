@@ -61,6 +61,8 @@ function render({ model, el, signal }) {
   const reason = make("span", "nbrpc-card-reason");
   head.append(title, status, reason, disconnect);
   const code = make("div", "nbrpc-card-code");
+  const danger = make("div", "nbrpc-card-danger");
+  danger.setAttribute("role", "alert");
   const tables = make("div", "nbrpc-card-tables");
   const [facts, figures] = [make("tbody"), make("tbody")];
   for (const body of [facts, figures]) {
@@ -70,7 +72,7 @@ function render({ model, el, signal }) {
   }
   facts.parentNode.setAttribute("aria-label", "what it is");
   figures.parentNode.setAttribute("aria-label", "how it is doing");
-  el.append(head, code, tables);
+  el.append(head, danger, code, tables);
 
   follow(model, ["title"], signal, () => say(title, model.get("title")));
   follow(model, ["facts"], signal, () => tabulate(facts, model.get("facts")));
@@ -80,6 +82,11 @@ function render({ model, el, signal }) {
     code.classList.toggle("nbrpc-loud", allowed);
     say(code, allowed ? "⚠ remote code is allowed: cells of this notebook run in that process"
       : "remote code is not allowed");
+  });
+  follow(model, ["danger"], signal, () => {
+    const said = model.get("danger");
+    danger.hidden = !said;
+    say(danger, said && `⚠ ${said}`);
   });
   follow(model, ["state", "reason"], signal, () => {
     const state = model.get("state");

@@ -117,7 +117,7 @@ function render({ model, el, signal }) {
     const { done, total, text } = row.progress;
     bar.hidden = !(running(row) && total);
     if (!bar.hidden) bar.firstChild.style.width = `${(100 * Math.min(done, total)) / total}%`;
-    say(said, row.line || (running(row) && bar.hidden && done !== undefined ? `${figure(done)} ${text}` : ""));
+    say(said, row.line || (running(row) && bar.hidden && done !== undefined ? `${done < 0 ? "" : figure(done)} ${text}` : ""));
     detail.title = row.line || text || "";
     const since = running(row) ? (performance.now() - row.received) / 1000 : 0;
     say(elapsed, duration(row.elapsed + since));

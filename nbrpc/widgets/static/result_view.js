@@ -118,7 +118,8 @@ function render({ model, el, signal }) {
     const parts = [];
     if (done !== undefined) {
       const rate = done / Math.max(model.get("elapsed"), 0.001);
-      parts.push(known ? `${figure(done)} of ${figure(total)}` : figure(done));
+      if (known) parts.push(`${figure(done)} of ${figure(total)}`);
+      else if (done >= 0) parts.push(figure(done)); // else it has not begun
       if (text) parts.push(text);
       if (rate > 0) parts.push(`${figure(Number(rate.toPrecision(2)))}/s`);
       const left = known && rate > 0 ? (total - done) / rate : 0;

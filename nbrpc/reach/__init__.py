@@ -1,0 +1,1 @@
+"""Reaching servers through other programs: a command's standard input and output, and ssh."""
