@@ -20,7 +20,7 @@ from nbrpc.compat.library import spawn
 from nbrpc.server import compat
 from nbrpc.server.server import Server as NativeServer
 from nbrpc.session.code import namespace_of
-from nbrpc.session.dispatch import InTurn
+from nbrpc.session.in_turn import InTurn
 from nbrpc.transports.sockets import socket_below
 
 __all__ = [

@@ -34,7 +34,8 @@ from nbrpc.server.sessions import Sessions
 from nbrpc.service import Service
 from nbrpc.session import shared_memory
 from nbrpc.session.connection import Connection
-from nbrpc.session.dispatch import Held, InTurn, Workers
+from nbrpc.session.dispatch import Held, Workers
+from nbrpc.session.in_turn import InTurn
 from nbrpc.session.opening import policy_for
 from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session

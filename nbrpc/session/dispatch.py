@@ -9,7 +9,7 @@
     On a thread of its own, at once: `BgServingThread`.
 `Loop`
     On the thread of an event loop, in slices: notebooks.
-`InTurn`
+`in_turn.InTurn`
     On the reactor's threads, one after another: what RPyC's services and clients expect.
 
 A serial service has one thread per instance (``serial``), whatever the dispatcher.
@@ -30,7 +30,7 @@ from nbrpc.session.reactor import WORKER_LIMIT, reactor
 from nbrpc.session.waker import Waker
 from nbrpc.session.worker import run_safely
 
-__all__ = ["Dispatcher", "Held", "InTurn", "Loop", "Queue", "Thread", "Workers", "register_serial"]
+__all__ = ["Dispatcher", "Held", "Loop", "Queue", "Thread", "Workers", "register_serial"]
 
 
 class Dispatcher:
@@ -81,6 +81,12 @@ class Dispatcher:
 
     def remove_waiter(self, call: Call) -> None:
         """Wake it no longer."""
+
+    held = False
+    """Whether no further job begins, since much waits for a peer that does not read."""
+
+    def hold(self, *, held: bool) -> None:
+        """Begin no further job of the connection, or go on; one that runs may still wait."""
 
     def session_ended(self, session: Any) -> None:
         """The session has ended."""
@@ -136,7 +142,7 @@ class Workers(Dispatcher):
                 if backlog and not turn.locked():
                     self._go_on(follows=True)
                 job.run()
-                if len(line) > 1:
+                if len(line) > 1 or self.held:
                     break
         finally:
             self._running.pop()
@@ -144,8 +150,23 @@ class Workers(Dispatcher):
                 self._go_on(follows=True)
 
     def _go_on(self, *, follows: bool) -> None:
-        if len(self._running) < MOST_RUNNING and self._turn.acquire(False):
+        if not self.held and len(self._running) < MOST_RUNNING and self._turn.acquire(False):
             reactor().submit(self, follows=follows)
+
+    def hold(self, *, held: bool) -> None:
+        """Begin no further job, or go on."""
+        self.held = held
+        if held:
+            self.direct = False
+        else:
+            vars(self).pop("direct", None)
+        if not held and self.backlog:
+            self._go_on(follows=False)
+
+    def session_ended(self, session: Any) -> None:
+        """Let what is queued come to its end: nobody will read."""
+        del session
+        self.hold(held=False)
 
 
 def register_serial(cls: type) -> None:
@@ -188,75 +209,6 @@ class Queued(Dispatcher):
         """Wake who waits."""
         for call in list(self._waiters):
             call.wake()
-
-
-class InTurn(Queued):
-    """Run the jobs of one connection one after another, on the reactor's threads.
-
-    While one of them waits for the peer, that thread runs those that come, as RPyC's do. So does
-    any other thread of the program that waits for the peer while a job runs: the job may wait for
-    that thread.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lock = allocate_lock()
-        self._running = False
-        self._thread = 0
-        """The thread that runs a job now."""
-
-    def submit(self, job: Any) -> None:
-        """Queue a job."""
-        home = serial.thread_for(job)
-        if home is not None:
-            home.submit(job)
-            return
-        self.jobs.append(job)
-        with self._lock:
-            begins, self._running = not self._running, True
-        if begins:
-            reactor().submit(self)
-        else:
-            self._wake()
-
-    def run(self) -> None:
-        """Run one job, and come back for the next: other connections have their turn between."""
-        try:
-            job = self.jobs.popleft()
-        except IndexError:
-            pass
-        else:
-            self._thread = get_ident()
-            try:
-                job.run()
-            finally:
-                self._thread = 0
-        with self._lock:
-            self._running = bool(self.jobs)
-            if not self._running:
-                return
-        reactor().submit(self, follows=True)
-
-    def serves_waiters(self, *, nested: bool = False) -> bool:
-        """Always; see `run_queued`."""
-        del nested
-        return True
-
-    def has_jobs(self) -> bool:
-        """Whether jobs are queued behind one that runs; else the next begins by itself."""
-        return bool(self._thread and self.jobs)
-
-    def run_queued(self, *, nested: bool = False) -> bool:
-        """Run the next job inside of this one; on another thread only while a job runs."""
-        del nested
-        if not self._thread:
-            return False
-        try:
-            job = self.jobs.popleft()
-        except IndexError:
-            return False
-        job.run()
-        return True
 
 
 class Queue(Queued):

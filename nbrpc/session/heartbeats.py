@@ -49,6 +49,7 @@ class Heartbeats:
     name: str
     reactor: Reactor
     reader: Any
+    release_jobs: Callable[[], None]
     round_trip: float | None
     send_quietly: Callable[[Kind, tuple[Any, ...]], None]
     send_releases: Callable[[], None]
@@ -85,6 +86,7 @@ class Heartbeats:
         imports = self.boxing.imports
         if imports.dead or imports.owed:
             self.send_releases()
+        self.release_jobs()
         self._look_at_frame(now)
         before, self._last_tick = self._last_tick, now
         slept = now - before > 4 * self.reactor.tick_interval + 1.0

@@ -67,6 +67,10 @@ BUSY_SLICE = 0.01
 QUIET_TICKS = 50
 """Monitor ticks without a job after which the monitor sleeps."""
 
+MOST_IDLE = 16
+SURPLUS_LIFE = 1.0
+"""Workers that may wait for work, and seconds after which one more than that ends."""
+
 IDLE_LIFE = 30.0
 """Seconds after which a follower that nobody needed ends."""
 
@@ -244,7 +248,8 @@ class Reactor:
                 self._workers -= 1
                 return False
             self._idle.append(worker)
-        if worker.wake.acquire(timeout=IDLE_LIFE):
+            many = len(self._idle) > MOST_IDLE
+        if worker.wake.acquire(timeout=SURPLUS_LIFE if many else IDLE_LIFE):
             return True
         with self._roles:
             if worker in self._idle:

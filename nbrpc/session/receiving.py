@@ -65,6 +65,7 @@ class Receiving:
     protocol: Protocol | RpycProtocol
     reactor: Reactor
     reading: LockType
+    release_jobs: Callable[[], None]
     requests_served: int
     round_trip: float | None
     said_goodbye: bool = False
@@ -111,6 +112,7 @@ class Receiving:
         """Read and write what is possible; from the reactor."""
         if mask & WRITE:
             self.outbox.on_writable()
+            self.release_jobs()
         if mask & ~WRITE:
             self._read_ready()
 

@@ -22,6 +22,9 @@ __all__ = ["Sending"]
 
 log = logging.getLogger("nbrpc.session")
 
+MOST_LARGE = 16
+"""Large messages that may wait for the peer before no further request of it is begun."""
+
 RELEASED = 20_000
 """References that one message gives back."""
 
@@ -31,6 +34,7 @@ class Sending:
 
     boxing: Boxing
     closed: bool
+    dispatcher: Any
     guard: LockType
     memory: SharedMemory | None
     outbox: Outbox
@@ -69,6 +73,9 @@ class Sending:
             if told is None:
                 number = next(self._seqs) & 0xFFFFFFFF
                 self.outbox.write_large(chunks(kind, body, draft.buffers, number), (draft, keep))
+                if len(self.outbox.bulk) > MOST_LARGE:
+                    self.dispatcher.hold(held=True)
+                    self.release_jobs()  # if they have left just now
                 return size
             pieces = [told]
         else:
@@ -78,6 +85,11 @@ class Sending:
             # What is ordered may stand behind a large message, and later ones may overtake it.
             draft.sent()
         return size
+
+    def release_jobs(self) -> None:
+        """Let jobs of the peer begin again, once it has read enough; also at every tick."""
+        if self.dispatcher.held and len(self.outbox.bulk) <= MOST_LARGE:
+            self.dispatcher.hold(held=False)
 
     def _place(self, kind: Kind, body: bytes, draft: Draft) -> bytes | None:
         """Put large buffers into shared memory, if that can be; give the frame that tells of it."""

@@ -12,27 +12,12 @@ from tests.hostile import attacks, native_clients, rpyc_clients, transcripts
 assert native_clients
 assert rpyc_clients
 
-KNOWN = {
-    "large answers that are not read": "what waits for a peer that does not read has no bound when "
-    "it is large: each answer of over 256 kB is kept until it is sent",
-}
-"""Attacks that succeed today, and why."""
-
 SLOW = {
     "exceptions that nobody asked for", "hashes that collide", "a bomb of zlib", "garbage",
     "iterators without end", "connections that hold a pool", "a thousand objects for a byte",
     "the beginning of tls", "a header of four gigabytes", "more connections than allowed",
 }  # fmt: skip
 """Controls that take a second or more."""
-
-
-def named(names):
-    """Make parameters of attacks."""
-    for name in names:
-        marks = []
-        if name in KNOWN:
-            marks = [pytest.mark.xfail(reason=KNOWN[name], strict=True)]
-        yield pytest.param(name, marks=marks)
 
 
 def controls():
@@ -63,7 +48,7 @@ def test_there_are_enough_of_them():
     assert all(one.gain for one in attacks.ATTACKS.values())
 
 
-@pytest.mark.parametrize("name", list(named(attacks.ATTACKS)))
+@pytest.mark.parametrize("name", attacks.ATTACKS)
 def test_nothing_is_gained(victim, name):
     """The attack gives nothing, harms nobody and leaves nothing."""
     assert attacks.run(attacks.ATTACKS[name], victim) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -11,6 +12,8 @@ import pytest
 
 import nbrpc
 from nbrpc.session import shared_memory
+from nbrpc.session.sending import MOST_LARGE
+from nbrpc.session.session import Session
 from tests.support import eventually
 
 MEGABYTE = 1_000_000
@@ -190,3 +193,49 @@ def test_the_link_dies_during_a_transfer(server, connecting):
     transport = next(iter(server.connections)).session.transport
     transport._socket.shutdown(socket.SHUT_RDWR)
     assert isinstance(big.exception(10), nbrpc.ConnectionLost)
+
+
+def test_answers_that_are_not_read_are_few(linked):
+    """A peer that reads nothing gets no further answers made; when it reads, all come."""
+    conn = linked(Store, client={"timing": nbrpc.Timing(heartbeat=None, dead_after=None)})
+    make = nbrpc.async_(conn.root.make)
+    make(1).wait(10)
+    (served,) = (session for session in sessions_here() if not session.connecting)
+    assert conn.session.reading.acquire(timeout=5)  # whoever holds it reads, and nobody does
+    try:
+        results = [make(MEGABYTE) for _ in range(200)]
+        eventually(lambda: served.dispatcher.held, 10)
+        assert len(served.outbox.bulk) <= MOST_LARGE + 10
+        assert make(1).state == "pending"
+    finally:
+        conn.session.reading.release()
+    for result in results:
+        assert len(result.result(30)) == MEGABYTE
+    assert make(1).result(10) == b"x"
+    eventually(lambda: not served.dispatcher.held)
+
+
+def test_a_lost_link_lets_held_jobs_go(linked):
+    """What was not begun for a peer that read nothing is not begun for nobody."""
+    conn = linked(Store)
+    make = nbrpc.async_(conn.root.make)
+    make(1).wait(10)
+    (served,) = (session for session in sessions_here() if not session.connecting)
+    assert conn.session.reading.acquire(timeout=5)
+    try:
+        for _ in range(200):
+            make(MEGABYTE)
+        eventually(lambda: served.dispatcher.held, 10)
+    finally:
+        conn.session.reading.release()
+        conn.close()
+    eventually(lambda: served.closed and not served.dispatcher.backlog, 10)
+
+
+def sessions_here():
+    """Give the live sessions of this process."""
+    return [
+        obj
+        for obj in gc.get_objects()
+        if issubclass(type(obj), Session) and not obj.closed and obj.protocol.name == "nbrpc/1"
+    ]
