@@ -137,7 +137,7 @@ def test_a_server_that_says_nothing():
         (("ssh://-host",), ValueError, "names no valid host"),
         (("rpyc://127.0.0.1/?token=x",), ValueError, "RPyC's protocol knows none"),
         (("nbrpc://127.0.0.1:x",), ValueError, "127.0.0.1:x"),
-        (("http://127.0.0.1:80",), ValueError, "http://"),
+        (("ftp://127.0.0.1:80",), ValueError, "unknown scheme"),
         ((None,), TypeError, "needs a host name or a URL, not NoneType"),
         ((18861,), TypeError, "needs a host name or a URL, not int"),
         (("127.0.0.1", 1, 5), TypeError, "service is a class derived from nbrpc.Service"),
