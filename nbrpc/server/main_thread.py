@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
@@ -37,6 +38,7 @@ class MainThread:
         self._running: RequestJob | None = None
         self._struck = False
         self._active = False
+        self._unraisable: Callable[[Any], object] = sys.__unraisablehook__
 
     @property
     def active(self) -> bool:
@@ -74,6 +76,8 @@ class MainThread:
         if ignored:
             signal.signal(signal.SIGINT, self._strike)
         interrupts.install()
+        before, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
+        self._unraisable = before
         try:
             if begun is not None:
                 begun()
@@ -88,9 +92,21 @@ class MainThread:
                     self._struck = False
         finally:
             self._active = False
+            if sys.unraisablehook == self._on_unraisable:
+                sys.unraisablehook = before
             if ignored:
                 interrupts.uninstall()
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _on_unraisable(self, event: Any) -> None:
+        """Strike again where Python had to drop an interrupt: in a finalizer, in a hook of fork."""
+        job = self._running
+        dropped = isinstance(event.exc_value, KeyboardInterrupt)
+        if dropped and job is not None and job.cancelled:
+            again = _Again(self, job, interrupts.strikes, 2 * FIRST_RETRY)
+            job.session.reactor.call_later(FIRST_RETRY, again)
+        else:
+            self._unraisable(event)
 
     def _strike(self, _number: int, _frame: object) -> None:
         """Interrupt a cell that is cancelled; Ctrl-C in the terminal goes on being ignored."""

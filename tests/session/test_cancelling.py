@@ -372,3 +372,31 @@ def test_the_references_of_a_late_reply_go_back(linked):
         conn.root.make()
     service.gate.set()
     eventually(lambda: (conn.root.ping(), conn.statistics().imported)[1] == 1)
+
+
+IN_A_HOOK = """
+import os, time
+
+def hook():
+    print("in the hook", flush=True)
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends:
+        pass
+
+os.register_at_fork(after_in_parent=hook)
+child = os.fork()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+time.sleep(60)
+"""
+
+
+def test_an_interrupt_that_python_drops_is_sent_again(served):
+    """What is raised in a hook of fork or in a finalizer ends nothing: the cell is struck anew."""
+    with nbrpc.connect(served("--classic").url) as conn:
+        cell = conn.run_cell(IN_A_HOOK)
+        eventually(lambda: any("in the hook" in str(content) for _, content in list(cell.outputs)))
+        cell.cancel()
+        eventually(lambda: cell.state == "cancelled", 10)
+        assert conn.run_cell("x = 1", pull=("x",)).result(10) == {"x": 1}

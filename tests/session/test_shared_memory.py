@@ -155,11 +155,11 @@ def test_killed_in_the_middle(server, who):
         stderr=subprocess.DEVNULL,
     ) as client:
         assert client.stdout.readline() == b"ready\n"
-        eventually(lambda: segments(client.pid) > 5)
+        eventually(lambda: segments(client.pid) > 5, 20)
         dies, lives = (server.pid, client.pid) if who == "server" else (client.pid, server.pid)
         os.kill(dies, signal.SIGKILL)
         if who == "client":
-            eventually(lambda: segments(lives) == 0)
+            eventually(lambda: segments(lives) == 0, 20)
         else:
             client.wait(20)  # ConnectionLost ends it
 
