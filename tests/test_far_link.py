@@ -177,7 +177,7 @@ def test_events_at_a_hundred_a_second(kernel, link):
     kernel.ok("seen = []\nsub = dev.ticks.subscribe(seen.append)")
     kernel.ok("feed, chart = dev.ticks.feed(), dev.ticks.plot()\ndisplay(feed, chart)")
     kernel.ok("dev.tick(300)")
-    kernel.ok("while len(seen) < 300: await asyncio.sleep(0.05)")
+    kernel.ok("while len(seen) < 300: await asyncio.sleep(0.05)")  # between two looks
     assert kernel.ok("seen == list(range(300)), sub.dropped").value == "(True, 0)"
     assert "300 received, 0 dropped" in kernel.ok("repr(feed)").value
     kernel.ok("sub.close()\nfeed.close()\nchart.close()")

@@ -50,7 +50,7 @@ class Bench(nbrpc.Service):
     def exposed_make(self):
         return Part()
     def exposed_hold(self):
-        time.sleep(3)
+        time.sleep(3)  # what the service does
     def on_connect(self, conn):
         print(json.dumps(["connected"]), flush=True)
     def on_disconnect(self, conn):

@@ -69,10 +69,9 @@ def leak(quick: bool) -> Outcome:  # noqa: FBT001 - the signature of all rows
             gc.collect()
             _until(lambda: conn.statistics().pending == 0 and conn.statistics().imported <= 1)
             # Workers that nobody needs end after 30 s; until then they are no leak.
-            there = tuple(root.resources())
+            there: Any = tuple(root.resources())
             figures = conn.statistics()
-            # a named tuple's parts
-            return _here(), there, (figures.pending, figures.imported)  # type: ignore[return-value]
+            return _here(), there, (figures.pending, figures.imported)
 
         # Caches reach their size, and so do the arenas of as many threads as may come to run.
         naps = [nbrpc.async_(root.nap)(0.05) for _ in range(64)]

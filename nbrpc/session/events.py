@@ -319,7 +319,7 @@ class Subscriber:
         draft = Draft(boxing)
         try:
             return [boxing.box(arg, draft) for arg in args], draft
-        except BaseException:
+        except BaseException:  # and it is raised again
             draft.undo()
             raise
 

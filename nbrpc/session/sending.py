@@ -63,7 +63,7 @@ class Sending:
         try:
             large = bool(draft.buffers) and self.protocol.check_buffers(draft.buffers)
             pieces = self.protocol.encode(kind, fields, () if large else draft.buffers)
-        except BaseException:
+        except BaseException:  # and it is raised again
             draft.undo()
             raise
         if large:

@@ -26,7 +26,7 @@ def run_safely(job: Job) -> None:
     """Run a job; a worker outlives whatever it raises."""
     try:
         job.run()
-    except BaseException:
+    except BaseException:  # the worker goes on with the jobs of others
         log.exception("a job failed")
 
 

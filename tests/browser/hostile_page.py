@@ -96,6 +96,7 @@ def ways():
     yield "%rpc_events", "alarm"
     yield "seen = []\nprint('none')", "none"
     yield "%%rpc_on conn.root.alarm\nprint(event)\nseen.append(event)", ""
+    # It sleeps between two looks.
     waiting = "while len(seen) < 20: await asyncio.sleep(0.05)\nprint('events came', *seen)"
     yield f"import asyncio\nconn.root.ring()\n{waiting}", "events came"
 

@@ -57,7 +57,7 @@ def printed_error(root: Any) -> str:
     with contextlib.redirect_stdout(output):
         try:
             root.fail()
-        except Exception:
+        except Exception:  # shown as IPython shows any
             shell().showtraceback()
     return output.getvalue()
 
@@ -178,7 +178,7 @@ def errors_text(root: Any) -> str:
     """Give all that Python says of an error."""
     try:
         root.fail()
-    except Exception as error:
+    except Exception as error:  # its text is what is looked at
         return "".join(traceback.format_exception(error)) + str(error) + repr(error)
     return ""
 
@@ -235,7 +235,7 @@ ACTIONS: dict[str, Callable[[Any], Any]] = {
     "slow loop": taken_slowly,
     "callback": called_back,
     "hand over": handed_over,
-    "wait": lambda root: time.sleep(0.5),
+    "wait": lambda root: time.sleep(0.5),  # lets the server act unasked
     "documentation": lambda root: str(root.__doc__) + str(root.fail.__doc__),
 }
 """What a user does with a remote object."""
@@ -290,10 +290,10 @@ def live(port: int, action: str) -> dict[str, Any]:
     try:
         with connected(port) as conn, contextlib.redirect_stderr(output):
             told["text"] = str(ACTIONS[action](conn.root))[:2_000_000]
-    except Exception as error:
+    except Exception as error:  # what a program would catch
         told["raised"] = type(error).__name__
         told["text"] = str(error)
-    except BaseException as error:
+    except BaseException as error:  # what would escape it
         told["raised"], told["escaped"] = type(error).__name__, True
     told["seconds"] = time.monotonic() - begun
     told["grown"] = peak() - before

@@ -41,7 +41,7 @@ class Lab:
 lab = Lab()
 """
 
-COMPUTE = "print('begun', flush=True)\ntime.sleep({})\nprint('over')"
+COMPUTE = "print('begun', flush=True)\ntime.sleep({})\nprint('over')"  # what it does
 """A cell during which the kernel does nothing else."""
 
 WAITING = re.compile(

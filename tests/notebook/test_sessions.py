@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kernel
 
 SLOW = (
     "%%remote {}\nimport os, time\nfor n in range(1000):\n    print('step', n, flush=True)\n"
-    "    if os.path.exists({!r}): break\n    time.sleep(0.02)\nlast = n"
+    "    if os.path.exists({!r}): break\n    time.sleep(0.02)\nlast = n"  # the pace of its lines
 )
 
 
@@ -116,7 +116,9 @@ def test_stop_in_a_session(kernels, bench):
     """Stop ends the remote cell, and the session goes on."""
     kernel = kernels()
     kernel.ok("%rpc_connect bench --session stop")
-    cell = kernel.start("%%remote\nimport time\nprint('begun', flush=True)\ntime.sleep(600)")
+    cell = kernel.start(
+        "%%remote\nimport time\nprint('begun', flush=True)\ntime.sleep(600)"
+    )  # till Stop
     kernel.read_until(lambda: "begun" in cell.text())
     kernel.manager.interrupt_kernel()
     kernel.read_until(lambda: cell.idle)

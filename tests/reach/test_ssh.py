@@ -357,7 +357,9 @@ class TestLosing:
     def test_a_call_is_cancelled(self, gpu_box):
         """A cell that sleeps in C is broken off across ssh, and the connection is usable."""
         with connect(f"ssh://gpu-box{HERE}") as connection:
-            result = nbrpc.async_(connection.execute)("import time\ntime.sleep(60)")
+            result = nbrpc.async_(connection.execute)(
+                "import time\ntime.sleep(60)"
+            )  # what is cancelled
             timer = threading.Timer(0.5, result.cancel)
             timer.start()
             with pytest.raises(nbrpc.CallCancelled):

@@ -30,7 +30,9 @@ def test_a_notebook_on_a_bare_machine(kernel):
     assert cell.text() == "from there\n"
     assert kernel.ok("pid == conn.modules.os.getpid() != __import__('os').getpid()").value == "True"
 
-    sleeping = kernel.start("%%remote\nimport time\nprint('asleep')\ntime.sleep(60)")
+    sleeping = kernel.start(
+        "%%remote\nimport time\nprint('asleep')\ntime.sleep(60)"
+    )  # what it does
     kernel.read_until(lambda: "asleep" in sleeping.text())
     kernel.interrupt()
     kernel.finish(sleeping)

@@ -374,7 +374,7 @@ def test_the_references_of_a_late_reply_go_back(linked):
     eventually(lambda: (conn.root.ping(), conn.statistics().imported)[1] == 1)
 
 
-IN_A_HOOK = """
+IN_A_HOOK = """  # its sleep is what is cancelled
 import os, time
 
 def hook():

@@ -21,7 +21,8 @@ from tests.faults import FaultProxy
 from tests.support import eventually
 
 QUICK = nbrpc.Timing(heartbeat=0.5, dead_after=2.0)
-COUNTING = (
+ENDLESS = "import time\nprint('begun', flush=True)\ntime.sleep(600)"  # what the cell does
+COUNTING = (  # its pauses are what the cell does
     "import time\nfor number in range({}):\n    print(number, flush=True)\n    time.sleep({})\n"
 )
 
@@ -74,7 +75,7 @@ def test_cell_outlives_its_client(server, tmp_path):
     gate = tmp_path / "gate"
     source = (
         f"import os, time\nprint('begun', flush=True)\nwhile not os.path.exists({str(gate)!r}):\n"
-        "    time.sleep(0.01)\nprint('done')\nfound = 42"
+        "    time.sleep(0.01)\nprint('done')\nfound = 42"  # the pace of its looks
     )
     program = (
         "import sys, nbrpc\n"
@@ -159,7 +160,7 @@ def test_cancel_while_the_link_is_down(link):
     with nbrpc.connect(
         link.url, token=link.token, session="night", reconnect=True, timing=QUICK
     ) as conn:
-        result = conn.run_cell("print('begun', flush=True)\nimport time\ntime.sleep(600)")
+        result = conn.run_cell(ENDLESS)
         eventually(lambda: result.outputs)
         link.refuse()
         link.cut()
@@ -177,7 +178,7 @@ def test_server_that_is_gone(served, link, server):
         link.url, token=link.token, session="night", reconnect=True, timing=QUICK
     ) as conn:
         conn.execute("x = 1")
-        result = conn.run_cell("print('begun', flush=True)\nimport time\ntime.sleep(600)")
+        result = conn.run_cell(ENDLESS)
         eventually(lambda: result.outputs)
         os.kill(server.pid, signal.SIGKILL)
         port = int(server.url.split(":")[2].split("/")[0])
@@ -199,7 +200,7 @@ def test_server_that_is_gone(served, link, server):
 def test_closing_leaves_the_cell(server):
     """`close` ends the result and not the cell, which says where it is found."""
     conn = connect(server)
-    result = conn.run_cell("import time\nprint('begun', flush=True)\ntime.sleep(600)")
+    result = conn.run_cell(ENDLESS)
     eventually(lambda: result.outputs)
     conn.close()
     with pytest.raises(nbrpc.ConnectionLost):
@@ -217,7 +218,7 @@ def test_two_connections_share_a_session(server):
         assert two.sessions.information().connections == 2
         one.execute("x = 1")
         assert two.eval("x") == 1
-        first = one.run_cell("print('begun', flush=True)\nimport time\ntime.sleep(600)")
+        first = one.run_cell(ENDLESS)
         eventually(lambda: first.outputs)
         (second,) = two.sessions.results()
         eventually(lambda: text_of(second) == "begun\n")
@@ -280,7 +281,7 @@ def test_restart_gives_memory_back(server):
         )
         failed = conn.run_cell("def f():\n    local = numpy.ones(5_000_000)\n    1 / 0\nf()")
         failed.wait(20)
-        running = conn.run_cell("print('begun', flush=True)\nimport time\ntime.sleep(600)")
+        running = conn.run_cell(ENDLESS)
         eventually(lambda: running.outputs)
         assert process.memory_info().rss - before > 200e6
         assert conn.sessions.restart().variables == 0
@@ -302,7 +303,7 @@ def test_what_cannot_be_stopped(serving, connecting):
     source = (
         "import time\nprint('begun', flush=True)\nends = time.monotonic() + 4\n"
         "while time.monotonic() < ends:\n"
-        "    try:\n        time.sleep(0.01)\n    except BaseException:\n        pass\n"
+        "    try:\n        time.sleep(0.01)\n    except BaseException:\n        pass\n"  # stubborn
     )
     result = conn.run_cell(source)
     eventually(lambda: result.outputs)
