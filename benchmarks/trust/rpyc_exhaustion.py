@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from benchmarks.trust.controls import run_control
 
 __all__ = ["amplification", "slowloris", "stall"]
-
-PATIENCE = 60.0
 
 BEGINNING = """
 import os, re, socket, struct, subprocess, sys, threading, time, zlib
@@ -40,12 +37,6 @@ def start(kind):
 def resident(what):
     return int(re.search(what + r":\\s*(\\d+)", Path(f"/proc/{server.pid}/status").read_text())[1])
 try:
-"""
-
-ENDING = """
-finally:
-    server.kill()
-    os._exit(0)
 """
 
 AMPLIFICATION = """
@@ -87,28 +78,16 @@ SLOWLORIS = """
 """
 
 
-def _run(program: str) -> str:
-    """Run a control; give what it says, or how it ended."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", BEGINNING + program + ENDING],
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"hangs for more than {PATIENCE:.0f} s"
-    return done.stdout.strip() or f"failed: {done.stderr.strip()[-200:]}"
-
-
 def amplification() -> str:
     """Send a bomb."""
-    return _run(AMPLIFICATION)
+    return run_control(BEGINNING + AMPLIFICATION)
 
 
 def stall() -> str:
     """Send keys of one hash."""
-    return _run(STALL)
+    return run_control(BEGINNING + STALL)
 
 
 def slowloris() -> str:
     """Connect silent clients."""
-    return _run(SLOWLORIS)
+    return run_control(BEGINNING + SLOWLORIS)

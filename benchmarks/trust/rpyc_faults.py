@@ -5,12 +5,9 @@ Each control shows that its row can fail: the same fault, where it is known to d
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from benchmarks.trust.controls import run_control
 
 __all__ = ["clock", "fork", "kill", "threads"]
-
-PATIENCE = 60.0
 
 BEGINNING = """
 import os, signal, subprocess, sys, threading, time
@@ -32,12 +29,6 @@ server = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE
 conn = rpyc.connect("127.0.0.1", int(server.stdout.readline()))
 root = conn.root
 try:
-"""
-
-ENDING = """
-finally:
-    server.kill()
-    os._exit(0)
 """
 
 KILL = """
@@ -94,33 +85,21 @@ THREADS = """
 """
 
 
-def _run(program: str) -> str:
-    """Run a control; give what it says, or how it ended."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", BEGINNING + program + ENDING],
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"hangs for more than {PATIENCE:.0f} s"
-    return done.stdout.strip() or f"failed: {done.stderr.strip()[-200:]}"
-
-
 def kill() -> str:
     """Kill a server under a call."""
-    return _run(KILL)
+    return run_control(BEGINNING + KILL)
 
 
 def fork() -> str:
     """Fork, and let the child end."""
-    return _run(FORK)
+    return run_control(BEGINNING + FORK)
 
 
 def clock() -> str:
     """Move the clock while a call runs."""
-    return _run(CLOCK)
+    return run_control(BEGINNING + CLOCK)
 
 
 def threads() -> str:
     """Call from 32 threads."""
-    return _run(THREADS)
+    return run_control(BEGINNING + THREADS)

@@ -76,8 +76,7 @@ class MainThread:
         if ignored:
             signal.signal(signal.SIGINT, self._strike)
         interrupts.install()
-        before, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
-        self._unraisable = before
+        self._unraisable, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
         try:
             if begun is not None:
                 begun()
@@ -93,7 +92,7 @@ class MainThread:
         finally:
             self._active = False
             if sys.unraisablehook == self._on_unraisable:
-                sys.unraisablehook = before
+                sys.unraisablehook = self._unraisable
             if ignored:
                 interrupts.uninstall()
                 signal.signal(signal.SIGINT, signal.SIG_IGN)

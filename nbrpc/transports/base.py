@@ -62,26 +62,6 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def receive_into(self, view: memoryview) -> int | None:
-        """Take what is there into a buffer, without waiting.
-
-        Parameters
-        ----------
-        view
-            Where the bytes go: writable, contiguous, not empty.
-
-        Returns
-        -------
-        int or None
-            How many bytes were taken; None when nothing is there now, 0 when the peer closed.
-
-        Raises
-        ------
-        ConnectionLost
-            The pipe broke, or was closed here.
-        """
-
-    @abstractmethod
     def wait_receive(self, size: int) -> bytes | None:
         """Take what comes within `WAIT_TICK`; None when nothing came, ``b""`` when the peer closed.
 

@@ -68,7 +68,7 @@ def _interval(seconds: float) -> bytes:
 class SocketTransport(Transport):
     """A connected stream socket; the transport owns it from here on."""
 
-    __slots__ = ("_recv", "_recv_into", "_send", "_socket", "name", "waitable")
+    __slots__ = ("_recv", "_send", "_socket", "name", "waitable")
 
     def __init__(self, sock: socket.socket, name: str) -> None:
         self.name = name
@@ -76,7 +76,6 @@ class SocketTransport(Transport):
         self._socket = sock
         # Bound once: an attribute of the socket costs a lookup and a bound method per message.
         self._recv = sock.recv
-        self._recv_into = sock.recv_into
         self._send = sock.send
         try:
             if self.waitable:
@@ -112,15 +111,6 @@ class SocketTransport(Transport):
         """Take what is there (recv)."""
         try:
             return self._recv(size, DONT_WAIT)
-        except BlockingIOError:
-            return None
-        except OSError as exc:
-            raise self._lost(exc) from exc
-
-    def receive_into(self, view: memoryview) -> int | None:
-        """Take what is there into a buffer (recv_into)."""
-        try:
-            return self._recv_into(view, 0, DONT_WAIT)
         except BlockingIOError:
             return None
         except OSError as exc:

@@ -299,14 +299,6 @@ class TlsTransport(Transport):
             data = self._below.receive(self._quota(size))
             return None if data is None else self._decrypt(data, size)
 
-    def receive_into(self, view: memoryview) -> int | None:
-        """Take what is there into a buffer."""
-        data = self.receive(view.nbytes)
-        if data is None:
-            return None
-        view.cast("B")[: len(data)] = data
-        return len(data)
-
     def wait_receive(self, size: int) -> bytes | None:
         """Take what comes within a tick; a record whose first half came late may take one more."""
         late = 0.0

@@ -184,14 +184,6 @@ class WebSocketTransport(Transport):
         raw_or_none = self._below.receive(size)
         return None if raw_or_none is None else self._payload(raw_or_none)
 
-    def receive_into(self, view: memoryview) -> int | None:
-        """Take what is there into a buffer."""
-        data = self.receive(view.nbytes)
-        if data is None:
-            return None
-        view.cast("B")[: len(data)] = data
-        return len(data)
-
     def wait_receive(self, size: int) -> bytes | None:
         """Take what comes within a tick."""
         if self._rest:

@@ -198,7 +198,6 @@ def test_receive_does_not_wait(ends: Pair) -> None:
     left, _ = ends
     started = time.monotonic()
     assert left.receive(100) is None
-    assert left.receive_into(memoryview(bytearray(100))) is None
     assert time.monotonic() - started < WAIT_TICK
 
 
@@ -209,17 +208,6 @@ def test_receive_takes_no_more_than_asked(ends: Pair) -> None:
     assert receive_exactly(right, 2) == b"ab"
     assert right.receive(3) == b"cde"
     assert right.receive(3) == b"f"
-
-
-def test_receive_into_fills_the_buffer(ends: Pair) -> None:
-    """Bytes land in the caller's memory, and their number is told."""
-    left, right = ends
-    left.send([b"abcdef"])
-    buffer = bytearray(10)
-    assert receive_exactly(right, 1) == b"a"
-    assert right.receive_into(memoryview(buffer)[2:5]) == 3
-    assert right.receive_into(memoryview(buffer)[5:]) == 2
-    assert bytes(buffer) == b"\0\0bcdef\0\0\0"
 
 
 def test_several_pieces_are_sent_as_one(ends: Pair) -> None:
@@ -297,7 +285,6 @@ def test_closing_is_seen_as_the_end(ends: Pair) -> None:
     assert receive_exactly(right, 10) == b"last words"
     assert right.wait_receive(10) == b""
     assert right.receive(10) == b""
-    assert right.receive_into(memoryview(bytearray(10))) == 0
 
 
 def test_a_closed_transport_refuses_everything(ends: Pair) -> None:
@@ -306,7 +293,6 @@ def test_a_closed_transport_refuses_everything(ends: Pair) -> None:
     left.close()
     operations: list[Callable[[], object]] = [
         lambda: left.receive(10),
-        lambda: left.receive_into(memoryview(bytearray(10))),
         lambda: left.wait_receive(10),
         lambda: left.send([b"x"]),
         lambda: left.send([b"x", b"y"]),
