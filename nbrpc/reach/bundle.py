@@ -8,6 +8,7 @@ import importlib.util
 import io
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -38,8 +39,12 @@ def _files() -> Iterator[tuple[str, Path]]:
                 yield f"{package}/{inner.as_posix()}", path
 
 
+@cache
 def bundle_name(version: str) -> str:
-    """Give the name of the folder that the bundle becomes: the version, and what is in it."""
+    """Give the name of the folder that the bundle becomes: the version, and what is in it.
+
+    What this process was started with is read once, however often it connects.
+    """
     digest = hashlib.sha256(SUFFIX.encode())
     for name, path in _files():
         data = path.read_bytes()

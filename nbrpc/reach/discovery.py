@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbrpc.errors import NbrpcError
 from nbrpc.options import read_fingerprint
+from nbrpc.transports import sockets
 from nbrpc.transports.address import TLS_SCHEME, Address
 
 if TYPE_CHECKING:
@@ -288,7 +289,6 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether only this machine is there."""
-    return host == "localhost" or (
-        host is not None and is_address(host) and ipaddress.ip_address(host).is_loopback
-    )
+    """Whether only this machine is there; no name is looked up for that."""
+    known = host is not None and (host == "localhost" or is_address(host))
+    return known and sockets.is_loopback(host or "")
