@@ -12,6 +12,9 @@ from typing import Any
 from benchmarks.peers import Client, Peer
 from benchmarks.target import MEGABYTE, array, blob
 
+KINDS = ("list", "dict", "array")
+COUNTS = (1, 100, 10_000)
+
 
 @dataclass
 class Bed:
@@ -131,6 +134,18 @@ def array_out(bed: Bed) -> float:
     return _throughput(bed, lambda size: client.put_array(array(size)))
 
 
+def argument(bed: Bed, kind: str, count: int) -> float:
+    """Time a call whose argument is data that the server reads to its end."""
+    client = bed.client()
+    numbers = array(8 * count)
+    values = {
+        "list": numbers.tolist(),
+        "dict": {f"channel {index}": number for index, number in enumerate(numbers.tolist())},
+        "array": numbers,
+    }[kind]
+    return _median_time(bed, lambda: client.total(kind, values))
+
+
 def clients(bed: Bed, count: int) -> float:
     """Count calls a second of many connections, each with a thread."""
     if count > bed.peer.most_clients:
@@ -216,6 +231,11 @@ def _clients(count: int) -> Callable[[Bed], float]:
     return lambda bed: clients(bed, count)
 
 
+def _argument(kind: str, count: int) -> Measure:
+    title = f"{kind} of {count:,}, as an argument"
+    return Measure(title, "µs", lambda bed: argument(bed, kind, count), lower_is_better=True)
+
+
 MEASURES = {
     "null": Measure("null call", "µs", null_call, lower_is_better=True),
     "unix": Measure("null call, Unix socket", "µs", unix_call, lower_is_better=True),
@@ -229,6 +249,7 @@ MEASURES = {
     "bytes-out": Measure("bytes sent", "MB/s", bytes_out, lower_is_better=False, slow=True),
     "array-in": Measure("array fetched", "MB/s", array_in, lower_is_better=False, slow=True),
     "array-out": Measure("array sent", "MB/s", array_out, lower_is_better=False, slow=True),
+    **{f"{kind}-{count}": _argument(kind, count) for kind in KINDS for count in COUNTS},
     "clients-8": Measure("8 clients", "/s", _clients(8), lower_is_better=False, slow=True),
     "clients-32": Measure("32 clients", "/s", _clients(32), lower_is_better=False, slow=True),
     "clients-128": Measure("128 clients", "/s", _clients(128), lower_is_better=False, slow=True),

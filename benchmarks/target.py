@@ -69,6 +69,14 @@ class Target:
         """Take an array."""
         return int(data.nbytes)
 
+    def total(self, kind: str, values: Any) -> float:
+        """Add up the numbers of a list, dict or array, so that all of it is read."""
+        if kind == "array":
+            import numpy as np
+
+            return float(np.asarray(values).sum())
+        return float(sum(values.values() if kind == "dict" else values))
+
 
 def tick(send: Callable[[int], object], count: int, interval: float) -> None:
     """Send the time of sending, so many times, from a thread of its own."""

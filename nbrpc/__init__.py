@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from nbrpc.errors import RemoteError as RemoteError
     from nbrpc.errors import RemoteProtocolError as RemoteProtocolError
     from nbrpc.errors import StaleReference as StaleReference
-    from nbrpc.objects.boxing import by_value as by_value
     from nbrpc.objects.callbacks import callback as callback
+    from nbrpc.objects.draft import by_reference as by_reference
+    from nbrpc.objects.draft import by_value as by_value
     from nbrpc.objects.values import register_value as register_value
     from nbrpc.options import TLS as TLS
     from nbrpc.options import Access as Access
@@ -88,7 +89,8 @@ HOMES: dict[str, str] = {
     "VoidService": "service",
     "async_": "session.calling",
     "buffiter": "session.calling",
-    "by_value": "objects.boxing",
+    "by_reference": "objects.draft",
+    "by_value": "objects.draft",
     "callback": "objects.callbacks",
     "connect": "client",
     "connect_command": "client",

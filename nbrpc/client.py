@@ -241,13 +241,14 @@ def _bring_back(
     """
     from nbrpc.session.reconnecting import Revival
 
-    def again(seconds: float) -> None:
+    def again(connection: Connection, seconds: float) -> None:
         open_one(
             replace(
                 terms,
                 service=connection.session.root_object,
                 deadline=time.monotonic() + max(seconds, least),
                 make_connection=connection.renew,
+                dispatcher=connection.session.dispatcher,
             )
         )
 
@@ -274,7 +275,7 @@ def open_address(address: Address, terms: Terms, tls: object = None) -> Connecti
     if address.scheme == "ssh":
         from nbrpc.reach.ssh import SshDialer
 
-        return _open(SshDialer.of(address, tls), terms)
+        return _open(SshDialer.of(address, tls, terms.timing.dead_after), terms)
     return _open(Dialer.to(address, tls, _cutter), terms)
 
 

@@ -227,7 +227,7 @@ class Bench(Service):
         """The stage under the sample."""
         return self._stage
 
-    @exposed(by_value=True)
+    @exposed
     def scan(self, points: int = 100) -> list[float]:
         """Measure slowly, point by point, from 0 to 5 kHz; about 20 ms a point, with progress.
 
@@ -253,7 +253,7 @@ class Bench(Service):
             values.append(self._detector(5.0 * index / last))
         return values
 
-    @exposed(by_value=True)
+    @exposed
     def sweep(self, start: float, stop: float, points: int = 201) -> Any:
         """Measure the resonator over a range of frequencies, at once.
 
@@ -277,7 +277,7 @@ class Bench(Service):
         step = (float(stop) - float(start)) / (_count("points", points, 2) - 1)
         return _as_array([self._detector(start + step * index) for index in range(points)])
 
-    @exposed(by_value=True)
+    @exposed
     def read(self, samples: int = 4096) -> Any:
         """Sample the detector's waveform: the source, some mains hum, and noise.
 

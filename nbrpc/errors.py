@@ -82,6 +82,10 @@ class LimitExceeded(NbrpcError):
     """A limit was met; only the call that met it fails."""
 
 
+class TooLarge(LimitExceeded):
+    """The structural part of a message is too large; nothing was sent."""
+
+
 class NotSendable(NbrpcError, TypeError):
     """A value cannot travel by value; the message names the path to it. Nothing was sent."""
 
@@ -109,8 +113,9 @@ class CallCancelled(NbrpcError):
 class RemoteError(NbrpcError):
     """The peer's code raised.
 
-    What is raised is also an instance of the builtin exception that the peer named, when that is an
-    `Exception`; so ``except ValueError`` catches a remote ValueError.
+    What is raised is also an instance of the nearest class that both sides know, of Python, its
+    standard library or numpy, say; so ``except ValueError`` catches a remote ValueError, and also a
+    JSONDecodeError. Attributes that are data come along.
 
     Attributes
     ----------

@@ -173,8 +173,9 @@ class Limits:
     elements
         Items of one message, over all its containers.
     odd_keys
-        Dictionary keys and set members in one message that are neither str nor bytes: their hashes
-        can be made to collide on purpose.
+        Dictionary keys and set members in one message whose hash another of them has, save for str
+        and bytes: many of them make a dictionary slow. On RPyC's wire all members of frozensets
+        count that are neither str nor bytes.
     exported
         Objects that one connection may hold of ours.
     requests
@@ -226,17 +227,31 @@ class Limits:
 class Timing:
     """Seconds; None is no limit.
 
+    A link is *dead* when the peer's machine or the way to it is gone, and ends at once when its
+    process is. A peer is *silent* when its process does not answer though it is there: code that
+    does not let other threads run computes in it, or it was stopped. A silent peer is waited for.
+
     Parameters
     ----------
     heartbeat
-        A ping is sent when nothing was received for so long.
+        A ping is sent when nothing was received for so long, or for a third of ``dead_after`` or of
+        ``silent_after`` where that is less. A peer that lets it wait for as long again is silent
+        (`Connection.state`). With None it never is.
     dead_after
-        Without any byte for so long the link is taken for dead.
+        A link is dead when TCP has no acknowledgement for so long: Linux tells that of itself;
+        elsewhere TCP's probes find it out, in about that time. What only looks like the peer may
+        acknowledge: a proxy, a forwarded port. When the peer dies behind it and it says nothing,
+        the peer is silent. Pipes, Unix sockets and commands end with their process and are never
+        dead by time; ``ssh`` ends in that time when its server's machine is gone, while the server
+        there goes by what its sshd is told (ClientAliveInterval).
+    silent_after
+        A connection is ended when its peer was silent for so long, counted from the last byte,
+        whatever it is busy with. A peer that speaks RPyC's protocol is never silent.
     call
         The default deadline of a blocking call.
     frame
         A message that has begun comes whole within so long, or at 1 KiB a second at least: what is
-        held for it is not held for ever.
+        held for it is not held for ever. The sender may be silent meanwhile.
     handshake
         From the first byte to an authenticated connection, in total.
     session_expiry
@@ -245,8 +260,9 @@ class Timing:
 
     heartbeat: float | None = 5.0
     dead_after: float | None = 15.0
+    silent_after: float | None = None
     call: float | None = None
-    frame: float | None = 30.0
+    frame: float | None = 600.0
     handshake: float = 5.0
     session_expiry: float | None = 86_400.0
 
@@ -259,10 +275,10 @@ class Timing:
                 isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0,
                 f"Timing.{item.name} is a number of seconds above 0, not {value!r}",
             )
-        if self.heartbeat is not None and self.dead_after is not None:
-            _require(
-                self.heartbeat < self.dead_after, "Timing.heartbeat must be below Timing.dead_after"
-            )
+        _require(
+            self.heartbeat is not None or self.silent_after is None,
+            "Timing.silent_after needs Timing.heartbeat: an idle peer says nothing without pings",
+        )
 
 
 @dataclass(frozen=True, slots=True)

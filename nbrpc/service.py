@@ -47,7 +47,8 @@ class Service:
         All calls on one instance run one after the other, on one thread of its own; for drivers
         and libraries that are not thread-safe.
     by_value
-        Results of all methods are copied.
+        True copies results of all methods with all that is in them; False lends them, data as well.
+        Otherwise data is copied and objects are lent.
     interruptible
         False keeps Cancel from breaking off running code of this service.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,25 +50,31 @@ class BgServingThread:
         self._serve(conn.session)
         conn.renewals.append(self._serve)
         if conn.revival is not None:
-            conn.revival.observers.append(self._look)
+            conn.revival.observers.append(self.look)
 
     def _serve(self, session: Session) -> None:
         """Serve a session of the connection, the first or one with which it has come back."""
-        if self._thread is not None:
-            self._thread.end()
-        self._thread = ReadingThread(session)
+        if self._thread is None:
+            self._thread = ReadingThread(session)
+            self._thread.keeper = self
+            self._thread.start()
+        else:
+            self._thread.serve(session)
         self._conn.set_dispatcher(self._thread)
-        self._thread.start()
         before = session.on_end
+
+        serving = weakref.ref(self)
 
         def ended(lost: Session) -> None:
             if before is not None:
                 before(lost)
-            self._look()
+            background = serving()
+            if background is not None:
+                background.look()
 
         session.on_end = ended
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Tell the end of the connection, once."""
         if self._conn.closed and self._callback is not None:
             callback, self._callback = self._callback, None

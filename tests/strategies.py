@@ -68,6 +68,31 @@ floats = st.floats(allow_nan=True, allow_infinity=True)
 # ---- wire values
 
 
+made_kinds = st.sampled_from(
+    [
+        "collections.deque", "collections.OrderedDict", "collections.defaultdict", "re.Pattern",
+        "collections.Counter", "types.SimpleNamespace", "builtins.memoryview", "array.array",
+        "builtins.dict_keys", "builtins.dict_items", "builtins.dict_values", "nbrpc.class",
+        "nbrpc.member", "member", "member at home", "exception class", "datetime.timezone",
+        "zoneinfo.ZoneInfo", "record", "row", "nothing", "os.system",
+    ]
+)  # fmt: skip
+"""Names of values that are made of parts, some of which there are not."""
+
+
+def records(values: st.SearchStrategy) -> st.SearchStrategy:
+    """Give parts that are nearly those of a record."""
+    fields = st.lists(st.sampled_from(["x", "y", "_x", "__class__", "class", "x.y"]), max_size=2)
+    return st.tuples(
+        st.sampled_from(["Point", "__class__", "a b", ""]),
+        fields.map(codec.Tuple),
+        st.booleans(),
+        st.none() | st.just("text"),
+        values,
+        values,
+    ).map(list)
+
+
 def _boxes(values: st.SearchStrategy) -> st.SearchStrategy:
     lists = st.lists(values, max_size=4)
     return st.one_of(
@@ -79,6 +104,8 @@ def _boxes(values: st.SearchStrategy) -> st.SearchStrategy:
         st.builds(codec.Pairs, lists, lists),
         st.builds(codec.Slice, st.sampled_from("srx"), values, values, values),
         st.builds(codec.Registered, texts, lists),
+        st.builds(codec.Made, made_kinds, lists),
+        st.builds(codec.Made, st.sampled_from(["record", "row"]), records(values)),
     )
 
 
@@ -90,6 +117,7 @@ descriptions = st.builds(
     st.dictionaries(texts, st.sampled_from(["method", "property", "event"]), max_size=3),
     st.lists(st.sampled_from(["__len__", "__call__"]), max_size=2).map(tuple),
     st.none() | st.just("list"),
+    texts,
     texts,
 )
 
@@ -107,9 +135,12 @@ wire_values = st.recursive(
             st.none() | st.lists(small, max_size=3),
             st.integers(-1, 2),
             st.binary(max_size=8),
+            st.sampled_from("CFx"),
         ),
-        st.builds(codec.Table, st.sampled_from(["pandas", "arrow", "none"]), st.integers(-1, 2)),
-        st.builds(codec.Ref, small, small, st.none() | descriptions),
+        st.builds(codec.Table, st.integers(-1, 2)),
+        st.builds(codec.Ref, small, small, st.none() | texts),
+        st.builds(codec.Same, st.integers(-1, 3)),
+        st.builds(codec.Parts, st.lists(st.integers(-1, 2), max_size=3)),
         st.builds(codec.Home, small, names),
     ),
     _boxes,
@@ -119,6 +150,7 @@ wire_values = st.recursive(
 
 # ---- messages
 
+ancestors = st.builds(codec.Ancestor, texts, st.lists(st.integers(0, 3), max_size=2).map(tuple))
 errors = st.builds(
     messages.Error,
     type_name=texts,
@@ -130,6 +162,9 @@ errors = st.builds(
     cause=st.none() | st.builds(messages.Error, texts, st.just([]), texts),
     members=st.lists(st.builds(messages.Error, texts, st.just([]), texts), max_size=2),
     hops=st.integers(1, 9),
+    ancestry=st.lists(ancestors, max_size=2).map(tuple),
+    number=small,
+    home=small,
 )
 value_lists = st.lists(wire_values, max_size=3)
 
@@ -149,6 +184,7 @@ MESSAGES: dict[Kind, st.SearchStrategy] = {
     Kind.FAILURE: st.builds(messages.Failure, small, errors),
     Kind.CANCEL: st.builds(messages.Cancel, small),
     Kind.RELEASE: st.builds(messages.Release, st.lists(small, max_size=6)),
+    Kind.DESCRIBE: st.builds(messages.Describe, small, descriptions),
     Kind.EVENT: st.builds(messages.Event, small, value_lists, small, st.none() | errors),
     Kind.CREDIT: st.builds(messages.Credit, st.sampled_from("es"), small, small),
     Kind.PROGRESS: st.builds(messages.Progress, small, floats, st.none() | floats, texts),
@@ -157,6 +193,7 @@ MESSAGES: dict[Kind, st.SearchStrategy] = {
     Kind.PING: st.builds(messages.Ping, small),
     Kind.PONG: st.builds(messages.Pong, small),
     Kind.GOODBYE: st.builds(messages.Goodbye, texts),
+    Kind.DESCRIBE: st.builds(messages.Describe, small, descriptions),
 }
 
 WITH_BUFFERS = (Kind.REQUEST, Kind.REPLY, Kind.FAILURE, Kind.EVENT, Kind.OUTPUT, Kind.ITEMS)
@@ -224,7 +261,7 @@ immutable_values = st.recursive(
     ),
     max_leaves=12,
 )
-"""What travels by value without being asked to."""
+"""What never changes."""
 
 deep_values = st.recursive(
     immutable_values | st.binary(max_size=40).map(bytearray),
@@ -239,7 +276,7 @@ deep_values = st.recursive(
     ),
     max_leaves=15,
 )
-"""What travels by value when asked to."""
+"""Data, which is copied."""
 
 
 def same(one: object, other: object) -> bool:

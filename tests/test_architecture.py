@@ -26,9 +26,9 @@ def test_import_rules():
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_small_and_never_import_the_package_itself(path):
-    """No source file has more than 500 lines or does ``import nbrpc``."""
+    """No source file has more than 800 lines or does ``import nbrpc``."""
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 500
+    assert len(text.splitlines()) <= 800
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             assert "nbrpc" not in [alias.name for alias in node.names], f"line {node.lineno}"

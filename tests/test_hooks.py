@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-MOST_REQUESTS = 30
+MOST_REQUESTS = 40
 """Round trips of one probe; the containers have three members."""
 
 BITING = ["copy.copy", "copy.deepcopy", "pickle 4", "IPython display", "os.fspath", "np.array"]
@@ -90,8 +90,11 @@ def test_nothing_of_the_peer_runs_here(rows):
 
 
 def test_no_hook_of_the_peer_is_asked(rows):
-    """What Python and its libraries look for by name is answered here, without the peer's code."""
-    assert [row for row in rows if row.used] == []
+    """What Python and its libraries look for by name is answered here, without the peer's code.
+
+    Save for DLPack, by which the peer itself copies its tensors.
+    """
+    assert [row for row in rows if set(row.used.split()) - {"__dlpack__"}] == []
 
 
 def test_looking_costs_a_bounded_number_of_round_trips(rows):

@@ -293,7 +293,7 @@ def test_a_wrong_token(bench):
         (
             lambda dev: setattr(dev, "scan", 5),
             nbrpc.AccessDenied,
-            "'scan' of Bench cannot be set: only an exposed property with a setter can be",
+            "'scan' of the server's Bench cannot be set: only an exposed property with a setter",
         ),
         (
             lambda dev: dev.sweep(nbrpc.by_value(object()), 5),
@@ -309,7 +309,7 @@ def test_a_wrong_token(bench):
         (
             lambda dev: nbrpc.watch(dev, "nosuch", every=0.1).subscribe(print),
             nbrpc.AccessDenied,
-            "'nosuch' of Bench is not exposed",
+            "'nosuch' of the server's Bench is not exposed",
         ),
     ],
 )

@@ -22,7 +22,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def _may_make_namespaces() -> bool:
+def may_make_namespaces() -> bool:
+    """Whether this user may make networks here."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
         return False
     make = "ip link add v0 type veth peer name v1"
@@ -31,13 +32,20 @@ def _may_make_namespaces() -> bool:
 
 
 pytestmark = pytest.mark.skipif(
-    not _may_make_namespaces(),
+    not may_make_namespaces(),
     reason="needs ip, unshare and the right to make network namespaces, as root has it",
 )
 
+TIMING = "timing = nbrpc.Timing(heartbeat=0.3, dead_after=1.0)"
+"""What the programs below say of time."""
+
 SERVER = """
-import json, sys, threading, time
+import ctypes, json, sys, threading, time
 import nbrpc
+
+def tell(*items):
+    sys.stdout.write(json.dumps(items) + "\\n")  # in one piece, from any thread
+    sys.stdout.flush()
 
 class Part:
     def exposed_get(self):
@@ -51,18 +59,23 @@ class Bench(nbrpc.Service):
         return Part()
     def exposed_hold(self):
         time.sleep(3)  # what the service does
+    def exposed_compute(self):
+        tell("computing")
+        ctypes.PyDLL(None).sleep(60)  # lets no other thread run
+    def exposed_take(self, data):
+        pass
     def on_connect(self, conn):
-        print(json.dumps(["connected"]), flush=True)
+        tell("connected")
     def on_disconnect(self, conn):
-        print(json.dumps(["disconnected", time.monotonic()]), flush=True)
+        tell("disconnected", time.monotonic())
 
 timing = nbrpc.Timing(heartbeat=0.3, dead_after=1.0)
 server = nbrpc.serve(
     Bench, host="10.9.0.2", port=4000, token="t" * 32, insecure=True, timing=timing
 )
-print(json.dumps(["listening"]), flush=True)
+tell("listening")
 for line in sys.stdin:
-    print(json.dumps(["statistics", server.statistics()._asdict()]), flush=True)
+    tell("statistics", server.statistics()._asdict())
 """
 
 CLIENT = """
@@ -70,7 +83,8 @@ import json, sys, threading, time
 import nbrpc
 
 def tell(*items):
-    print(json.dumps(items), flush=True)
+    sys.stdout.write(json.dumps(items) + "\\n")  # in one piece, from any thread
+    sys.stdout.flush()
 
 def work():
     while True:
@@ -205,7 +219,7 @@ def network(runtime_dir):
 
 @pytest.mark.parametrize("end", ["client", "server"])
 def test_a_pulled_cable_is_found_on_both_ends(network, end):
-    """Within the time that a silent peer is given, calls fail and the server frees all it held."""
+    """Within `Timing.dead_after` calls fail, and the server frees all that the link held."""
     server = network.run("server", SERVER)
     server.wait("listening")
     client = network.run("client", CLIENT, "False")
@@ -236,3 +250,40 @@ def test_it_comes_back_when_the_cable_is_plugged_in_again(network, end):
     answered = client.wait("answered", after=plugged)
     assert answered[1] - plugged < 3  # a second is the aim; the rest is what a busy machine takes
     assert client.ask("figures")[1] == "open"
+
+
+BUSY = """
+import json, sys, time
+import nbrpc
+
+def tell(*items):
+    sys.stdout.write(json.dumps(items) + "\\n")
+    sys.stdout.flush()
+
+timing = nbrpc.Timing(heartbeat=0.3, dead_after=1.0)
+conn = nbrpc.connect("nbrpc://10.9.0.2:4000", token="t" * 32, timing=timing)
+held = nbrpc.async_(conn.root.compute)()
+for _ in range(int(sys.argv[1])):
+    nbrpc.async_(conn.root.take)(bytes(500_000))
+while conn.silent_for < 2.5:
+    time.sleep(0.05)
+tell("silent", time.monotonic(), conn.session.outbox.waits)
+error = held.exception()
+tell("ended", time.monotonic(), str(error))
+"""
+
+
+@pytest.mark.parametrize("sent", [0, 40])
+def test_a_cable_to_a_busy_peer_is_pulled(network, sent):
+    """A server that computes is waited for, also without room; the end of its machine is found."""
+    server = network.run("server", SERVER)
+    server.wait("listening")
+    client = network.run("client", BUSY, str(sent))
+    server.wait("computing")
+    silent = client.wait("silent")
+    assert silent[2] == bool(sent)
+    pulled = network.down("server")
+    ended = client.wait("ended")
+    assert "is out of reach: its machine has not answered for" in ended[2]
+    print(f"found after {ended[1] - pulled:.2f} s")
+    assert 0.5 < ended[1] - pulled < 10

@@ -14,6 +14,7 @@ from nbrpc import errors
 SIGNATURES = {
     "async_": "(function)",
     "buffiter": "(iterable, chunk=10, max_chunk=1000, factor=2)",
+    "by_reference": "(obj)",
     "by_value": "(obj)",
     "callback": "(function)",
     "connect": (
@@ -21,12 +22,12 @@ SIGNATURES = {
         "timeout=10.0, reconnect=False, session=None, timing=None, limits=None)"
     ),
     "event": "(*, block=True, doc=None)",
-    "exposed": "(target=None, *, by_value=False)",
+    "exposed": "(target=None, *, by_value=None)",
     "gather": "(results)",
     "obtain": "(obj)",
     "register_value": "(cls, name=None)",
     "restricted": "(obj, attrs, wattrs=None)",
-    "serve": "(service, **options)",
+    "serve": "(service, *, loop='running', **options)",
     "shield": "()",
     "timed": "(function, seconds)",
     "track": "(items, total=None, text='')",

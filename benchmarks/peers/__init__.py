@@ -14,6 +14,7 @@ from typing import Any
 MODULES = {
     "raw": "benchmarks.peers.raw",
     "nbrpc": "benchmarks.peers.native",
+    "nbrpc-lent": "benchmarks.peers.lending",
     "nbrpc-ws": "benchmarks.peers.websocket",
     "manager": "benchmarks.peers.manager",
     "rpyc": "benchmarks.peers.rpyc_service",
@@ -65,6 +66,10 @@ class Client:
 
     def put_array(self, data: Any) -> Any:
         """Send a numpy array."""
+        raise NotImplementedError
+
+    def total(self, kind: str, values: Any) -> float:
+        """Have the server add up the numbers of a list, dict or array."""
         raise NotImplementedError
 
     def close(self) -> None:

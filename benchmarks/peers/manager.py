@@ -81,6 +81,10 @@ class ManagerClient(Client):
     def put_array(self, data: Any) -> Any:
         return self.target.put_array(data)
 
+    def total(self, kind: str, values: Any) -> float:
+        total: float = self.target.total(kind, values)
+        return total
+
 
 class ManagerPeer(Peer):
     """multiprocessing.managers."""

@@ -62,7 +62,7 @@ class Service(nbrpc.Service):
         """Take bytes."""
         return self._target.put_bytes(data)
 
-    @nbrpc.exposed(by_value=True)
+    @nbrpc.exposed
     def get_array(self, size: int) -> Any:
         """Give an array."""
         return self._target.get_array(size)
@@ -71,6 +71,11 @@ class Service(nbrpc.Service):
     def put_array(self, data: Any) -> int:
         """Take an array."""
         return self._target.put_array(data)
+
+    @nbrpc.exposed
+    def total(self, kind: str, values: Any) -> float:
+        """Add up numbers."""
+        return self._target.total(kind, values)
 
     @nbrpc.exposed
     def fire(self, count: int) -> None:
@@ -151,7 +156,11 @@ class NbrpcClient(Client):
         return self.root.get_array(size)
 
     def put_array(self, data: Any) -> Any:
-        return self.root.put_array(nbrpc.by_value(data))
+        return self.root.put_array(data)
+
+    def total(self, kind: str, values: Any) -> float:
+        total: float = self.root.total(kind, values)
+        return total
 
     def close(self) -> None:
         self.connection.close()

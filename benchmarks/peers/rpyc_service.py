@@ -52,6 +52,10 @@ class Service(rpyc.Service):  # type: ignore[misc]
         """Take an array by pickle."""
         return self._target.put_array(rpyc.classic.obtain(data))
 
+    def exposed_total(self, kind: str, values: Any) -> float:
+        """Add up numbers: those of an array by pickle."""
+        return self._target.total(kind, rpyc.classic.obtain(values) if kind == "array" else values)
+
     def exposed_fire(self, callback: Any, count: int) -> None:
         """Send events without a pause."""
         send = rpyc.async_(callback)
@@ -128,6 +132,10 @@ class RpycClient(Client):
 
     def put_array(self, data: Any) -> Any:
         return self.root.put_array(data)
+
+    def total(self, kind: str, values: Any) -> float:
+        total: float = self.root.total(kind, values)
+        return total
 
     def close(self) -> None:
         self.connection.close()

@@ -86,7 +86,7 @@ class Load(nbrpc.Service):
         except nbrpc.ConnectionLost:
             self._lost_at.append(time.monotonic())
 
-    @nbrpc.exposed(by_value=True)
+    @nbrpc.exposed
     def lost_at(self) -> list[float]:
         """Give those times."""
         return self._lost_at

@@ -12,12 +12,21 @@ from benchmarks.trust.rows import Figure, Outcome, row
 from tests.browser.hostile_page import show_everything, ways
 from tests.browser.lab import ROOT, Notebook, run_chromium, run_lab
 from tests.hostile import attacks as clients
-from tests.hostile import native_clients, payloads, rpyc_clients, servers, transcripts, traps
+from tests.hostile import (
+    native_clients,
+    payloads,
+    rpyc_clients,
+    servers,
+    transcripts,
+    traps,
+    value_clients,
+    value_servers,
+)
 from tests.support import start_server
 
 __all__ = ["attacks", "evil_server", "preauth", "xss"]
 
-CORPORA = (native_clients, rpyc_clients, servers)
+CORPORA = (native_clients, rpyc_clients, servers, value_clients, value_servers)
 """Loaded for what they register."""
 
 

@@ -35,7 +35,7 @@ CONNECTIONS = 2
 CALLERS = 2
 """Threads on each connection."""
 
-TIMING = nbrpc.Timing(heartbeat=0.5, dead_after=2.0, call=CALL)
+TIMING = nbrpc.Timing(heartbeat=0.5, silent_after=2.0, call=CALL)
 
 
 class World:

@@ -118,7 +118,7 @@ def running(port: int = 0, ledger: Path | None = None) -> Iterator[tuple[Popen[b
 
 def main() -> None:
     """Serve until killed."""
-    timing = nbrpc.Timing(heartbeat=0.5, dead_after=2.0)
+    timing = nbrpc.Timing(heartbeat=0.5, silent_after=2.0)
     server = nbrpc.serve(Service, port=int(sys.argv[1]), token=TOKEN, timing=timing)
     print(server.port, flush=True)
     server.start()

@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
+from weakref import WeakMethod
 
 from nbrpc.compat.constants import DEFAULT_CONFIG
 from nbrpc.compat.exceptions import custom_errors
 from nbrpc.compat.requests import run_request
 from nbrpc.errors import ConnectionLost
+from nbrpc.objects.draft import SHALLOW
 from nbrpc.options import CODE_ACCESS, IGNORED_CONFIG, Access, Timing, from_config
 from nbrpc.session.calling import async_
 from nbrpc.session.connection import Connection
@@ -91,9 +93,10 @@ class RpycConnection(Connection):
         url: str,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        self._config = Configuration(full_config(config), self._configured)
+        configured = WeakMethod(self._configured)
+        self._config = Configuration(full_config(config), lambda keys: changed(configured, keys))
         super().__init__(session, about, url)
-        self._channel = ChannelView(self)
+        session.boxing.data_form = SHALLOW
         self._begun_to_close = False
         self._configured(set(CUSTOM))
         if self._config["connid"] is None:
@@ -127,7 +130,8 @@ class RpycConnection(Connection):
                 access = replace(
                     CODE_ACCESS, include_local_traceback=access.include_local_traceback
                 )
-            session.policy = session.boxing.policy = policy_for(access)
+            policy = policy_for(access, session.policy.side)
+            session.policy = session.boxing.policy = policy
         if not keys.isdisjoint(CUSTOM):
             session.custom_error = custom_errors(self._config)
 
@@ -229,6 +233,10 @@ class RpycConnection(Connection):
     # ---- private names that programs know
 
     @property
+    def _channel(self) -> ChannelView:
+        return ChannelView(self)
+
+    @property
     def _local_root(self) -> Any:
         return self.session.root_object
 
@@ -240,6 +248,13 @@ class RpycConnection(Connection):
     def _last_traceback(self) -> Any:
         failure = self.session.last_failure
         return None if failure is None else failure.__traceback__
+
+
+def changed(configured: WeakMethod[Any], keys: set[str]) -> None:
+    """Tell a connection of changes to its configuration, if it still is."""
+    function = configured()
+    if function is not None:
+        function(keys)
 
 
 CALL = 7

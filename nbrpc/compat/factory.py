@@ -213,7 +213,7 @@ def _answer_as_rpyc(transport: SocketTransport, head: bytes, terms: Terms) -> An
             transport.close()
             raise ConnectFailed(f"{terms.url} closed the connection")
         received = protocol.receive(data) if data else []
-    session = session_for(transport, protocol, policy_for(terms.access), terms)
+    session = session_for(transport, protocol, policy_for(terms.access, "client"), terms)
     return begin(session, {}, received, terms)
 
 

@@ -12,7 +12,7 @@ from nbrpc.compat.library import hybridmethod
 from nbrpc.objects.static import namespace
 from nbrpc.service import Service as NativeService
 from nbrpc.session.code import namespace_of
-from nbrpc.session.connection import Modules
+from nbrpc.session.modules import Modules
 
 __all__ = [
     "ClassicClient",
@@ -36,7 +36,7 @@ class ModuleNamespace(Modules):
     """The modules of a peer, imported as they are named."""
 
     def __init__(self, getmodule: Callable[[str], Any]) -> None:
-        super().__init__(getmodule)
+        super().__init__(getmodule, {})
 
 
 class Service(NativeService):
@@ -76,7 +76,7 @@ class Slave:
     """Where code runs."""
 
     def __init__(self) -> None:
-        self._conn: Any = None
+        self._session: Any = None
         self.namespace = {}
 
     def execute(self, text: str) -> None:
@@ -99,7 +99,7 @@ class Slave:
 
     def getconn(self) -> Any:
         """Give the connection."""
-        return self._conn
+        return None if self._session is None else self._session.owner
 
 
 class SlaveService(Slave, Service):
@@ -109,7 +109,7 @@ class SlaveService(Slave, Service):
 
     def on_connect(self, conn: Any) -> None:
         """Use the namespace of the connection, in which ``conn.eval`` and cells run too."""
-        self._conn = conn
+        self._session = conn.session  # which has this service, and may not keep the connection
         self.namespace = namespace_of(conn.session)
         super().on_connect(conn)
 

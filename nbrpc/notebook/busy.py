@@ -1,10 +1,11 @@
-"""Calls that wait for a busy kernel: the kernel says so, and a cell that waits shows it.
+"""Calls that wait for a busy kernel or a silent peer: a cell that waits shows it.
 
 What `%rpc_serve` serves runs on the kernel's main thread, so a call waits while a cell computes.
 The threads that read sockets are alive meanwhile. From `FIRST` seconds on they send a Progress
 whose ``done`` is below 0 (it has not begun), with the time and the reason as its text, and one
 without text when it begins. A display of an AsyncResult shows it by itself; for a call that blocks,
-the cell has one line, which goes when the call begins or the cell ends.
+the cell has one line, which goes when the call begins or the cell ends. A peer that does not answer
+at all (`nbrpc.session.silence`) is shown in the same line.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ from nbrpc.notebook.magic_completion import MagicCompletion
 from nbrpc.notebook.remote_cell import MAGIC
 from nbrpc.objects.proxy import Member, Proxy, is_proxy, target_of
 from nbrpc.protocol.messages import Operation
-from nbrpc.session.connection import Connection, Modules
+from nbrpc.session.connection import Connection
+from nbrpc.session.modules import Modules
 from nbrpc.widgets.sanitize import clean
 
 __all__ = ["Completion"]
@@ -57,6 +58,7 @@ KINDS = {
     "generator": "function",
     "property": "property",
     "class": "class",
+    "exception": "class",
     "module": "module",
 }
 """What a front end calls the kinds of members; anything else is an instance."""

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nbrpc.errors import ConnectionLost, NbrpcError
+from nbrpc.objects.mimicry import MIMICKED
 from nbrpc.objects.proxy import Proxy, target_of
-from nbrpc.objects.specials import MIMICKED
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Operation
 from nbrpc.widgets.connection_card import connection_bundle, latency

@@ -18,6 +18,7 @@ from typing import Any
 
 from nbrpc.errors import CallTimeout
 from nbrpc.notebook.tracebacks import Interrupted, presentable, unfinished
+from nbrpc.session.call import Call
 from nbrpc.session.named_sessions import CellResult
 from nbrpc.widgets.result_record import error_of, has_ended
 from nbrpc.widgets.sanitize import admitted, admitted_metadata, clean, display_name, is_trusted
@@ -70,6 +71,8 @@ class Player:
         self._held = {"stdout": "", "stderr": ""}  # beginnings of escape sequences
         self._begun = {"stdout": "", "stderr": ""}  # beginnings of lines that get a label
         self._told = False
+        self._silence = ""
+        result.watched = True
 
     def play(self) -> None:
         """Show what has come since the last time."""
@@ -87,6 +90,10 @@ class Player:
                 self._show(content)
             elif kind == "clear":
                 self._shell.display_pub.clear_output(bool(content))
+        silence = "" if ended else self.result.session.silence_text
+        if silence != self._silence and Call.show_wait is not None:
+            self._silence = silence
+            Call.show_wait(self.result, silence and f"it {silence}")
         if ended:
             self._end_lines()
         elif self.result.session.closed is not self._told:

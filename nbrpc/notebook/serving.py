@@ -166,6 +166,7 @@ class Servers:
                 name=name,
                 port=port,
                 config={"allow_setattr": writable},
+                loop=None,  # see `InCell.event_loop`
                 dispatcher=lambda: InCell(self._make_dispatcher(), context, self._cell_began),
             )
         except OSError as error:

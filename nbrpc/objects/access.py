@@ -13,16 +13,17 @@ is being served may be seen as it was.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import CodeType, FrameType, MethodType, ModuleType, TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from nbrpc.errors import AccessDenied
 from nbrpc.objects.exposure import (
     INTROSPECTION,
     Restricted,
     exposed,
-    is_by_value,
+    form_of,
     is_event,
     is_exposed,
     restricted,
@@ -32,6 +33,7 @@ from nbrpc.objects.shapes import DELETE, READ, WRITE, Right, Shape
 from nbrpc.objects.static import (
     MISSING,
     bind,
+    class_module,
     class_name,
     find,
     is_class,
@@ -48,7 +50,7 @@ __all__ = [
     "Restricted",
     "Right",
     "exposed",
-    "is_by_value",
+    "form_of",
     "restricted",
 ]
 
@@ -98,8 +100,10 @@ class Policy:
     It takes no locks: several threads may use it at once.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, side: str = "") -> None:
         self.access = access
+        self.side = side
+        """Whose objects these are, as messages say it: client or server."""
         self.everything = access.allow_all_attrs or access.allow_code
         """Whether names are no matter: the peer was given all, or may run code anyway."""
         self._prefix = access.exposed_prefix if access.allow_exposed_attrs else ""
@@ -174,10 +178,11 @@ class Policy:
             )
         return value
 
-    def method(self, obj: object, name: str) -> tuple[Any, bool, bool]:
+    def method(self, obj: object, name: str) -> tuple[Any, bool | None, bool]:
         """Give a method as `read` does, and how its results travel and whether it may be stopped.
 
-        The second is True when results are copied, the third when a cancel may strike.
+        The second is True when results are copied, False when they are lent, and None when data is
+        copied; the third is True when a cancel may strike.
 
         Raises
         ------
@@ -190,7 +195,9 @@ class Policy:
             return getattr(obj, known[0]), known[1], known[2]
         function = self.read(obj, name)
         cls = type(obj)
-        by_value = is_by_value(function) or getattr(cls, "__nbrpc_by_value__", False) is True
+        by_value = form_of(function)
+        if by_value is None:
+            by_value = getattr(cls, "__nbrpc_by_value__", None)
         interruptible = getattr(cls, "__nbrpc_interruptible__", True) is not False
         real = shape.reads.get(name) or shape.twins.get(name)
         if (
@@ -383,6 +390,8 @@ class Policy:
             return True
         if right is READ and (name in self._safe or name in shape.methods):
             return True
+        if name in shape.fields:
+            return right is not DELETE
         return (
             self.access.allow_public_attrs
             and shape.public
@@ -405,12 +414,19 @@ class Policy:
         return prefixed or self._is_marked(name, value)
 
     def _denied(self, obj: object, name: str, right: Right) -> AccessDenied:
-        what = f"{_shown(name)} of {_owner(obj)}"
+        whose = f"the {self.side}'s " if self.side else ""
+        what = f"{_shown(name)} of {whose}{_owner(obj)}"
         if right is READ:
             if not self._may["read"]:
                 message = f"{what} cannot be read: this side allows no attribute access"
             elif nearest := self._nearest(obj, name):
                 message = f"{what} is not exposed; did you mean {nearest!r}?"
+            elif self.access.allow_exposed_attrs and _is_foreign(obj):
+                message = (
+                    f"{what} is not exposed, and that class cannot be marked: give a copy "
+                    f"(nbrpc.by_value), nbrpc.restricted(obj, [{_shown(name)}]), or a method that "
+                    "does what is needed; allow_public_attrs opens all public names"
+                )
             elif self.access.allow_exposed_attrs:
                 prefix = self.access.exposed_prefix
                 other = f" or name it {prefix}{name[:80]}" if prefix and name.isidentifier() else ""
@@ -440,6 +456,16 @@ class Policy:
         from difflib import get_close_matches
 
         return next(iter(get_close_matches(name, names, 1, 0.75)), None)
+
+
+def _is_foreign(obj: object) -> bool:
+    """Whether the class of an object is one of Python's or of an installed library."""
+    cls = cast("type", obj) if is_class(obj) else type(obj)
+    library = class_module(cls).partition(".")[0]
+    if library in sys.stdlib_module_names:
+        return library != "__main__"
+    file = own_attributes(sys.modules.get(library)).get("__file__")
+    return type(file) is str and ("site-packages" in file or "dist-packages" in file)
 
 
 def _has_setter(value: object) -> bool:

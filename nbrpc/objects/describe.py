@@ -31,10 +31,13 @@ import msgspec
 from nbrpc.errors import AccessDenied
 from nbrpc.objects.access import Policy, Right
 from nbrpc.objects.exposure import Restricted, is_event, restricted_parts
-from nbrpc.objects.signatures import signature_of
+from nbrpc.objects.foreign import TOLD, data_base
+from nbrpc.objects.named import describes_enumeration, enumeration_of
+from nbrpc.objects.signatures import find_signature, parameters_in, text_of
 from nbrpc.objects.static import (
     MISSING,
     class_module,
+    class_name,
     class_qualname,
     find,
     is_class,
@@ -81,15 +84,16 @@ BASES: Final[tuple[tuple[type, str], ...]] = tuple(
     (cls, cls.__name__)
     for cls in (list, dict, set, bytearray, deque, defaultdict, OrderedDict, Counter, array)
 )
-"""Mutable containers whose name a description gives as ``base``."""
+"""Mutable containers whose name a description gives as ``base``; `data_base` knows some more."""
 
 CANDIDATES: Final = tuple(
     sorted(
-        (SAFE_ATTRIBUTES | {"__call__", "__await__"})
+        (SAFE_ATTRIBUTES | {"__call__", "__await__"} | TOLD)
         - {"__doc__", "__repr__", "__str__", "__format__"}
     )
 )
-"""The special methods that may or may not be there, sorted; every object has a text."""
+"""The special methods that may or may not be there, sorted; every object has a text. Those by which
+others read data are told of whatever the peer may use: they are answered with a copy."""
 
 COMMON: Final = frozenset(namespace(object))
 """What every object has; such a special method is told only where a class brings its own."""
@@ -115,6 +119,7 @@ def describe(obj: object, policy: Policy) -> Description:
         _specials(type(obj), policy),
         None if kind == "class" else _base(type(obj)),
         _summary(_doc_of(obj)),
+        "" if enumeration_of(type(obj)) is None else describes_enumeration(type(obj)),
     )
 
 
@@ -192,7 +197,7 @@ def member_kind(value: object) -> str:
     if cls is FunctionType:
         return _function_kind(value)
     if issubclass(cls, type):
-        return "class"
+        return "exception" if Exception in lineage(cast("type", value)) else "class"
     if issubclass(cls, ModuleType):
         return "module"
     if is_event(value):
@@ -254,7 +259,9 @@ def _names_of(obj: object) -> tuple[str, str]:
 
 def _specials(cls: type, policy: Policy) -> tuple[str, ...]:
     return tuple(
-        name for name in CANDIDATES if _has_special(cls, name) and policy.allows_special(name)
+        name
+        for name in CANDIDATES
+        if _has_special(cls, name) and (name in TOLD or policy.allows_special(name))
     )
 
 
@@ -266,10 +273,15 @@ def _has_special(cls: type, name: str) -> bool:
 
 
 def _base(cls: type) -> str | None:
+    if class_name(cls) in {"PosixPath", "WindowsPath"} and class_module(cls).startswith("pathlib"):
+        return "path"
     for ancestor in lineage(cls):
         for base, name in BASES:
             if ancestor is base:
                 return name
+        known = data_base(class_module(ancestor), class_name(ancestor))
+        if known is not None:
+            return known
     return None
 
 
@@ -288,7 +300,7 @@ class Documentation(msgspec.Struct, frozen=True, array_like=True):
     """What ``?`` and ``??`` show.
 
     ``kind`` is that of a description or of a member; ``file`` and ``line`` tell where the source
-    is, on the owner's machine.
+    is, on the owner's machine; ``parameters`` are those of the signature, as data.
     """
 
     signature: str | None
@@ -298,6 +310,7 @@ class Documentation(msgspec.Struct, frozen=True, array_like=True):
     line: int | None
     kind: str
     type_name: str
+    parameters: list[tuple[Any, ...]] | None = None
 
 
 def document(obj: object, policy: Policy, *, with_source: bool = True) -> Documentation:
@@ -347,14 +360,16 @@ def _documented(value: object, policy: Policy, kind: str, *, with_source: bool) 
     if policy.access.include_local_traceback or policy.everything:
         file, line, source = _source_of(value, with_source=with_source)
     doc = _doc_of(value)
+    signature = None if kind in {"property", "event", "data"} else find_signature(value)
     return Documentation(
-        None if kind in {"property", "event", "data"} else signature_of(value),
+        text_of(signature),
         shorten(inspect.cleandoc(doc), MAX_SOURCE) if doc else None,
         source,
         file,
         line,
         kind,
         type_name_of(value),
+        parameters_in(signature),
     )
 
 

@@ -49,7 +49,7 @@ __all__ = [
     "WITHOUT_PUBLIC_NAMES",
     "Restricted",
     "exposed",
-    "is_by_value",
+    "form_of",
     "is_event",
     "is_exposed",
     "restricted",
@@ -121,18 +121,22 @@ def _public_methods(cls: type) -> frozenset[str]:
     return frozenset(names - {"buffer_info"} | _PLAIN_FIELDS.get(cls, set()))
 
 
-CONTAINER_METHODS: Final = {id(cls): _public_methods(cls) for cls in _CONTAINERS}
-"""By the id of a builtin container class, the names that are open on objects of exactly that class.
-By id, since looking a class up by itself would ask its metaclass for a hash."""
+CONTAINER_METHODS: Final = {
+    **{id(cls): _public_methods(cls) for cls in _CONTAINERS},
+    id(GeneratorType): frozenset({"close", "send"}),
+}
+"""By the id of a builtin class, the names that are open on objects of exactly that class: of
+containers all methods, and of generators what is the caller's. By id, since looking a class up by
+itself would ask its metaclass for a hash."""
 
 
 @overload
-def exposed(target: str, *, by_value: bool = False) -> Callable[[Target], Target]: ...
+def exposed(target: str, *, by_value: bool | None = None) -> Callable[[Target], Target]: ...
 @overload
-def exposed(target: None = None, *, by_value: bool = False) -> Callable[[Target], Target]: ...
+def exposed(target: None = None, *, by_value: bool | None = None) -> Callable[[Target], Target]: ...
 @overload
-def exposed(target: Target, *, by_value: bool = False) -> Target: ...
-def exposed(target: Any = None, *, by_value: bool = False) -> Any:
+def exposed(target: Target, *, by_value: bool | None = None) -> Target: ...
+def exposed(target: Any = None, *, by_value: bool | None = None) -> Any:
     """Expose a method, property or nested class to the peer.
 
     Parameters
@@ -142,7 +146,8 @@ def exposed(target: Any = None, *, by_value: bool = False) -> Any:
         ``@classmethod`` may stand in either order. A string, as RPyC allows, is the prefix under
         which `rpyc.service` would file it; here the name stays as it is.
     by_value
-        Results are copied to the peer, not lent.
+        True copies results with all that is in them, and refuses what cannot be copied. False lends
+        them, data as well. Otherwise data is copied and objects are lent.
 
     Raises
     ------
@@ -164,15 +169,15 @@ def exposed(target: Any = None, *, by_value: bool = False) -> Any:
     return _mark(target, True, by_value)
 
 
-def _mark(target: Any, mark: bool | str, by_value: bool) -> Any:  # noqa: FBT001 - see exposed
+def _mark(target: Any, mark: bool | str, by_value: bool | None) -> Any:  # noqa: FBT001 - see exposed
     function = target if is_class(target) else underlying(target)
     callable_ = is_class(function) or find(type(function), "__call__") is not MISSING
     try:
         if not callable_:
             raise TypeError
         setattr(function, MARK, mark)
-        if by_value:
-            setattr(function, BY_VALUE_MARK, True)
+        if by_value is not None:
+            setattr(function, BY_VALUE_MARK, by_value)
     except (AttributeError, TypeError):
         raise TypeError(
             f"{class_name(type(target))} cannot be marked as exposed; functions, methods, "
@@ -190,9 +195,13 @@ def is_exposed(value: object) -> bool:
     return mark is True or (type(mark) is str and mark != "")
 
 
-def is_by_value(function: object) -> bool:
-    """Whether the results of a function, method or property were declared to be copied."""
-    return _own_mark(function, BY_VALUE_MARK) is True
+def form_of(function: object) -> bool | None:
+    """Give whether the results of a function, method or property were declared to be copied.
+
+    True: copied with all that is in them; False: lent; None: nothing was declared.
+    """
+    mark = _own_mark(function, BY_VALUE_MARK)
+    return mark if type(mark) is bool else None
 
 
 def _own_mark(value: object, name: str) -> object:

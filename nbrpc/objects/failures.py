@@ -1,14 +1,15 @@
 """Exceptions to plain data and back.
 
 What travels is an `Error`: the name of the class, the arguments, the text, the part of the
-traceback that belongs to this exception, notes, a fixed list of plain attributes, and the same for
-its cause, its context and the members of a group. All of it is bounded, on the way out and again on
-the way in.
+traceback that belongs to this exception, notes, the attributes that are data, what its class
+derives from, and the same for its cause, its context and the members of a group. All of it is
+bounded, on the way out and again on the way in.
 
-What is raised on the other side is always a `RemoteError`, and also the builtin exception of that
-name, when that derives from `Exception`. Its class comes from a fixed table: a name from the wire
-is only ever looked up there, so a peer can neither end this process with SystemExit nor pick a
-class of its own. A few exceptions of nbrpc itself come back as what they are.
+What is raised on the other side is always a `RemoteError`, and also an instance of the nearest
+class that both sides know, when that derives from `Exception`. Such classes come from a closed
+table (`known_errors`): a name from the wire is only ever looked up there, so a peer can neither end
+this process with SystemExit nor pick a class of its own. A few exceptions of nbrpc itself come back
+as what they are, and an exception of ours that comes home is that object.
 
 Failing to describe an exception would hide it, so whatever an exception's own code does wrong is
 replaced by a short text.
@@ -24,22 +25,14 @@ from types import TracebackType
 from typing import Any, Final
 
 from nbrpc.errors import RemoteError
-from nbrpc.objects.rebuilt import (
-    ATTRIBUTES,
-    STOPS,
-    Rebuilt,
-    inform,
-    is_plain,
-    is_sound_syntax,
-    rebuild,
-)
+from nbrpc.objects.error_classes import ErrorClasses, ancestry_of
+from nbrpc.objects.error_data import Room, attributes_of, read_attributes
+from nbrpc.objects.known_errors import STOPS
+from nbrpc.objects.rebuilt import Rebuilt, inform, is_sound_syntax, rebuild
 from nbrpc.objects.static import (
-    C_DESCRIPTORS,
-    MISSING,
     class_module,
     class_name,
     class_qualname,
-    find,
     is_kind_of,
     own_attributes,
     slot_value,
@@ -85,6 +78,7 @@ _cause_of = BaseException.__dict__["__cause__"].__get__
 _context_of = BaseException.__dict__["__context__"].__get__
 _suppresses = BaseException.__dict__["__suppress_context__"].__get__
 _traceback_of = BaseException.__dict__["__traceback__"].__get__
+_set_traceback = BaseException.__dict__["__traceback__"].__set__
 _args_of = BaseException.__dict__["args"].__get__
 _members_of = BaseExceptionGroup.__dict__["exceptions"].__get__
 
@@ -103,26 +97,44 @@ def failure_of(
     *,
     include_traceback: bool,
     skip: tuple[str, ...] = (),
+    classes: ErrorClasses | None = None,
+    parent: int | None = None,
 ) -> Error:
     """Describe an exception for the peer.
 
     Parameters
     ----------
+    classes
+        The exceptions of its connection, so that one of the peer's finds home.
+    parent
+        The request of ours inside of which the peer asked, 0 if that is not known; None where
+        nothing of ours waits, so that it cannot come back.
     box
         Boxes one argument; what it raises an `Exception` for is sent as its repr.
     skip
         Beginnings of file names whose frames are left out, beside those of nbrpc.
     """
-    return _Describer(box, skip, include_traceback=include_traceback).describe(exception, 0)
+    return _Describer(
+        box, skip, classes, include_traceback=include_traceback, parent=parent
+    ).describe(exception, 0)
 
 
 class _Describer:
     """One walk over an exception and what hangs on it."""
 
     def __init__(
-        self, box: Callable[[object], Any], skip: tuple[str, ...], *, include_traceback: bool
+        self,
+        box: Callable[[object], Any],
+        skip: tuple[str, ...],
+        classes: ErrorClasses | None,
+        *,
+        include_traceback: bool,
+        parent: int | None,
     ) -> None:
         self.box = box
+        self.classes = classes
+        self.parent = parent
+        self.room = Room()
         self.skip = skip
         self.include_traceback = include_traceback
         self.seen: set[int] = set()
@@ -138,10 +150,15 @@ class _Describer:
             "",
             message,
             _notes_of(exception),
-            _attributes_of(exception),
+            attributes_of(exception, self.box, self.room),
         )
+        error.ancestry = ancestry_of(type(exception))
         if is_kind_of(exception, Rebuilt):
             error.hops = _hops_of(exception) + 1
+        if self.classes is not None:
+            error.home = self.classes.home_of(exception)
+            if depth == 0 and self.parent is not None:
+                error.number = self.classes.keep(exception, self.parent)
         if self.include_traceback:
             text = sendable(self.own_text(exception, error), min(MAX_TEXT, self.characters))
             self.characters = max(0, self.characters - len(text))
@@ -255,31 +272,25 @@ def _notes_of(exception: BaseException) -> list[str]:
     return [sendable(note, MAX_NOTE) for note in notes[:MAX_NOTES] if type(note) is str]
 
 
-def _attributes_of(exception: BaseException) -> dict[str, Any]:
-    """Give the plain ones of `ATTRIBUTES`, without running a property of the class."""
-    found: dict[str, Any] = {}
-    own = own_attributes(exception)
-    for name in ATTRIBUTES:
-        value = own.get(name, MISSING)
-        if value is MISSING:
-            descriptor = find(type(exception), name)
-            if is_kind_of(descriptor, C_DESCRIPTORS):
-                value = slot_value(descriptor, exception)
-        if value is not None and is_plain(value):
-            found[name] = sendable(value, MAX_NOTE) if type(value) is str else value
-    return found
-
-
 # ---- in
 
 
 def exception_of(
-    error: Error, unbox: Callable[[Any], object], *, allow_stop: bool = False
+    error: Error,
+    unbox: Callable[[Any], object],
+    *,
+    allow_stop: bool = False,
+    classes: ErrorClasses | None = None,
+    call: int = 0,
 ) -> BaseException:
-    """Rebuild an exception of the peer.
+    """Rebuild an exception of the peer; one of ours that comes home is that exception itself.
 
     Parameters
     ----------
+    classes
+        The exceptions of its connection.
+    call
+        The request that failed.
     unbox
         Unboxes one argument; what it raises passes through.
     allow_stop
@@ -289,22 +300,35 @@ def exception_of(
     stop = STOPS.get(error.type_name) if allow_stop else None
     if stop is not None:
         return stop(*[unbox(arg) for arg in error.args[:MAX_ARGS]])
-    return _Builder(unbox).build(error, 0)
+    return _Builder(unbox, classes, call).build(error, 0)
 
 
 class _Builder:
     """One walk over an `Error`; the peer decides its shape, so it is bounded again."""
 
-    def __init__(self, unbox: Callable[[Any], object]) -> None:
+    def __init__(
+        self, unbox: Callable[[Any], object], classes: ErrorClasses | None, call: int
+    ) -> None:
         self.unbox = unbox
+        self.classes = classes
+        self.call = call
         self.count = 0
 
     def build(self, error: Error, depth: int) -> BaseException:
         self.count += 1
+        classes = self.classes
+        ours = classes.ours(error.home, self.call) if classes is not None and error.home else None
+        if ours is not None:
+            _set_traceback(ours, _without_own_frames(_traceback_of(ours)))
+            return ours
         built = [self.follow(member, depth) for member in error.members[:MAX_MEMBERS]]
         members = [member for member in built if isinstance(member, Exception)]
         args = tuple(self.unbox(arg) for arg in error.args[:MAX_ARGS])
-        exception = rebuild(error.type_name, args, members, error.attributes)
+        attributes = read_attributes(error.attributes, self.unbox)
+        cls = classes.class_of(error.ancestry) if classes is not None else None
+        exception = rebuild(error.type_name, args, members, attributes, cls)
+        if classes is not None and error.number:
+            classes.note_origin(exception, error.number)
         cause = self.follow(error.cause, depth)
         context = self.follow(error.context, depth)
         if cause is not None:
@@ -328,6 +352,19 @@ class _Builder:
         if error is None or depth >= MAX_CHAIN or self.count >= MAX_EXCEPTIONS:
             return None
         return self.build(error, depth + 1)
+
+
+def _without_own_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """Give a traceback without the frames in which nbrpc called the user's code."""
+    theirs = []
+    while traceback is not None:
+        if not is_own_file(traceback.tb_frame.f_code.co_filename):
+            theirs.append(traceback)
+        traceback = traceback.tb_next
+    kept = None
+    for entry in reversed(theirs):
+        kept = TracebackType(kept, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return kept
 
 
 def whole_text(error: Error) -> str:

@@ -1,80 +1,148 @@
-"""Which class a proxy says it has, and how tables and plots are made of one.
+"""Which class a proxy says it has.
 
-``isinstance`` asks an object for its ``__class__``; proxies of the connecting side answer there
-with the builtin container that they stand for.
+``isinstance`` asks an object for its ``__class__``; proxies of builtin containers answer there with
+the container that they stand for.
 
-pandas has no hook for foreign data: it would read a remote list or dict item by item, and of a
-remote table it would keep the values and lose their names. Its constructor begins with
-``isinstance(data, DataFrame)`` and then takes ``data._mgr``. So these two questions, when they come
-from there and nowhere else, are answered with a copy: any data that can be copied becomes a table
-in one round trip. Should pandas ask something else one day, it reads item by item again.
-
-matplotlib asks anything but an array for ``to_numpy``; the proxy of an array has one.
+So do proxies of pandas objects, where pandas is imported. It has no hook for foreign data: it takes
+what is no table of its own for an array, and loses the labels. Of its own it reads the private
+names, which come from a copy here. So its functions find in a proxy what they find in a table.
 """
 
 from __future__ import annotations
 
+import array
+import collections
 import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from typing import Any, Final
 
-from nbrpc.protocol.messages import Operation
+from nbrpc.errors import NotSendable
+from nbrpc.objects.foreign import copied
+from nbrpc.objects.static import MISSING, find, is_class
 
-__all__ = ["ASKED_FOR_COPIES", "class_property", "copied_for"]
+__all__ = [
+    "MIMICKED",
+    "SEQUENCE_FLAG",
+    "STAND_INS",
+    "arrays_match",
+    "class_property",
+    "of_pandas",
+    "of_table",
+]
 
+
+MIMICKED: dict[str, type] = {
+    "list": list,
+    "dict": dict,
+    "set": set,
+    "bytearray": bytearray,
+    "deque": collections.deque,
+    "defaultdict": collections.defaultdict,
+    "OrderedDict": collections.OrderedDict,
+    "Counter": collections.Counter,
+    "array": array.array,
+}
+"""The builtins whose type a proxy answers to in ``isinstance``; never one that travels by value."""
 
 local_class: Callable[[str, str], type | None] | None = None
 """Gives a class of this process by its module and name, as which proxies pass in ``isinstance``;
 set by `install_as_rpyc`, whose programs expect that."""
 
-ASKED_FOR_COPIES = frozenset({"_mgr", "_typ", "to_numpy"})
-"""Names for which `copied_for` is to be asked first."""
+PANDAS: Final = {"pandas.Series": "Series", "pandas.DataFrame": "DataFrame"}
 
 
-def class_property(mimicked: type | None) -> property:
-    """Make the ``__class__`` of the proxies that mimic a class, or none."""
+def stand_in(cls: type) -> type:
+    """Make a subclass that is only ever the ``__class__`` of proxies; to call it gives the class.
+
+    Its name is what others say of an object that they cannot take. ``json`` is one of them: its C
+    code looks at the real class, and has no hook.
+    """
+    name = f"{cls.__name__} of the peer (nbrpc.obtain copies it)"
+    return type(name, (cls,), {"__new__": lambda _cls, *args, **options: cls(*args, **options)})
+
+
+STAND_INS: Final = {base: stand_in(cls) for base, cls in MIMICKED.items()}
+"""What proxies of the builtin containers say that they are."""
+
+
+def of_pandas(base: str | None) -> bool:
+    """Whether the private names of proxies of this base are those of pandas."""
+    return base in PANDAS
+
+
+def class_property(mimicked: type | None, base: str | None, *, libraries: bool) -> property:
+    """Make the ``__class__`` of the proxies that mimic a class, or none.
+
+    Parameters
+    ----------
+    libraries
+        Whether they may pass for classes that are no builtin ones.
+    """
 
     def answer(proxy: Any) -> type:
-        frame = sys._getframe(1)  # noqa: SLF001 - the one way to know who asks
-        found = _table_class(proxy, frame) or mimicked
-        if found is None and local_class is not None:
-            described = proxy._nbrpc_description_
-            found = local_class(described.module, described.name)
+        found = mimicked
+        if found is None and libraries:
+            found = _of_library(base)
+            if found is None and local_class is not None:
+                described = proxy._nbrpc_description_
+                found = local_class(described.module, described.name)
         return found or type(proxy)
 
     return property(answer)
 
 
-def copied_for(proxy: Any, name: str, frame: FrameType) -> Any:
-    """Give what a library takes of a copy; None if it is no library that asks.
+def arrays_match() -> bool:
+    """Whether `match` takes arrays for sequences, as it does from numpy 2.5 on."""
+    array_class: Any = getattr(sys.modules.get("numpy"), "ndarray", None)
+    return is_class(array_class) and bool(array_class.__flags__ & SEQUENCE_FLAG)
+
+
+SEQUENCE_FLAG: Final = 1 << 5
+MAPPING_FLAG: Final = 1 << 6
+"""What CPython sets on classes that are sequences, or mappings, for `match`."""
+
+
+def _of_library(base: str | None) -> type | None:
+    name = PANDAS.get(base or "")
+    found = None if name is None else getattr(sys.modules.get("pandas"), name, None)
+    return found if is_class(found) else None
+
+
+def of_table(proxy: Any, name: str) -> Any:
+    """Give what pandas reads of a table of its own; `MISSING` of what the peer is to be asked for.
 
     Raises
     ------
-    AttributeError
-        pandas asks which of its classes this is: of none, also where the remote object is one.
+    NotSendable
+        This side does not take its peer's objects for tables, so pandas would lose the labels.
     """
-    description = proxy._nbrpc_description_
-    if name == "to_numpy":
-        is_array = (description.module, description.name) == ("numpy", "ndarray")
-        return proxy.__array__ if is_array else None
-    if name == "_typ" and str(frame.f_globals.get("__name__")).startswith("pandas."):
-        raise AttributeError("a proxy is no pandas object: nbrpc.obtain(proxy) gives one")
-    table = _table_class(proxy, frame)
-    if table is None:
-        return None
-    given = frame.f_locals
-    if "__next__" in description.specials:
-        data = list(proxy)
-    else:
-        data = proxy._nbrpc_session_.request(Operation.OBTAIN, proxy._nbrpc_oid_, "")
-    return table(data, given["index"], given["columns"], given["dtype"])._mgr  # noqa: SLF001 - asked for
+    cls: Any = proxy.__class__
+    if issubclass(cls, type(proxy)):
+        if name == "_typ":
+            raise NotSendable(
+                "a table of the peer is no table of pandas here: nbrpc.obtain(proxy) gives one"
+            )
+        return MISSING
+    if name[:1] != "_":
+        # Where the peer exposes nothing of it, as services do not.
+        is_open = name not in READ_ONLY or proxy._nbrpc_description_.members
+        return MISSING if is_open else getattr(copied(proxy), name, MISSING)
+    of_class = find(cls, name)
+    if type(of_class) in CONSTANTS:
+        return of_class
+    if of_class is MISSING and name not in INTERNAL:
+        return MISSING
+    return getattr(copied(proxy), name)
 
 
-def _table_class(proxy: Any, frame: FrameType) -> Any:
-    """Give pandas.DataFrame if the frame is its constructor, at work on the proxy."""
-    table = getattr(sys.modules.get("pandas"), "DataFrame", None)
-    constructor = getattr(getattr(table, "__init__", None), "__code__", None)
-    if frame.f_code is not constructor or frame.f_locals.get("data") is not proxy:
-        return None
-    return table
+CONSTANTS: Final = frozenset({str, int, bool, tuple, list, set, frozenset, dict})
+INTERNAL: Final = frozenset({"_mgr", "_flags", "_attrs", "_name", "_cache", "_item_cache"})
+"""What pandas keeps in its objects."""
+
+READ_ONLY: Final = frozenset(
+    """
+    align astype axes columns copy dtype dtypes empty index items keys name ndim reindex
+    reindex_like shape size to_frame to_numpy
+    """.split()  # noqa: SIM905 - a list of words
+)
+"""Public names that lead to nothing through which a table could be changed."""

@@ -15,7 +15,8 @@ from nbrpc.objects.access import Policy
 from nbrpc.objects.boxing import Boxing, ByReference, ByValue
 from nbrpc.objects.callbacks import Callback, function_of
 from nbrpc.objects.describe import document, instance_names
-from nbrpc.objects.exposure import is_by_value
+from nbrpc.objects.draft import ATTRIBUTE, DEEP, SHALLOW
+from nbrpc.objects.exposure import form_of
 from nbrpc.objects.failures import exception_of
 from nbrpc.objects.listing import find_quietly, keys_of, members_of
 from nbrpc.objects.pages import item_at, page_of, value_at
@@ -24,7 +25,7 @@ from nbrpc.objects.static import find
 from nbrpc.objects.text import printable
 from nbrpc.protocol.messages import Error, Operation, Request
 
-__all__ = ["OPERATIONS", "Owner", "arguments", "find_object", "find_target"]
+__all__ = ["OPERATIONS", "Owner", "arguments", "find_entry", "find_object", "find_target"]
 
 
 class Owner(Protocol):
@@ -37,7 +38,7 @@ class Owner(Protocol):
     def boxing(self) -> Boxing:
         """What makes wire values of objects, and back."""
 
-    def run_coroutine(self, job: Any, coroutine: Any, *, by_value: bool) -> Any:
+    def run_coroutine(self, job: Any, coroutine: Any) -> Any:
         """Run a coroutine on the loop; the answer comes when it is done."""
 
 
@@ -49,10 +50,14 @@ PLAIN = frozenset({int, float, str, bool, bytes, type(None)})
 
 def find_object(owner: Owner, request: Request) -> Any:
     """Give the object that a request is about, without its path."""
-    boxing = owner.boxing
+    return find_entry(owner, request).obj
+
+
+def find_entry(owner: Owner, request: Request) -> Any:
+    """Give the object that a request is about with what is noted of it."""
     try:
         # One lookup in a dict, which is atomic: no lock.
-        return boxing.exports.get(request.oid)
+        return owner.boxing.exports.entries[request.oid]
     except KeyError:
         # No breach of the protocol: a request that nobody waits for may come after the release of
         # what it is about.
@@ -87,8 +92,8 @@ def call(owner: Owner, job: Any) -> Any:
     """Call the object, or the method at the end of the path."""
     request: Request = job.request
     policy = owner.policy
-    entry = owner.boxing.exports.entries.get(request.oid)
-    target = find_object(owner, request) if entry is None else entry.obj
+    entry = find_entry(owner, request)
+    target = entry.obj
     name = request.name
     if "." in name:
         *parts, name = name.split(".")
@@ -108,23 +113,27 @@ def call(owner: Owner, job: Any) -> Any:
             if type(target) is Callback
             else policy.special(target, "__call__")
         )
-        by_value = is_by_value(function)
+        by_value = form_of(function)
     args = request.args
     if request.kwargs or not PLAIN.issuperset(map(type, args)):
         args, kwargs = arguments(owner, request)
         result = function(*args, **kwargs)
     else:
         result = function(*args)
+    if by_value is not None:
+        job.form = DEEP if by_value else SHALLOW
+    elif entry.stays:
+        job.form, job.stays = SHALLOW, True
     if type(result) is CoroutineType:
-        return owner.run_coroutine(job, result, by_value=by_value)
-    return ByValue(result) if by_value else result
+        return owner.run_coroutine(job, result)
+    return result
 
 
 def get(owner: Owner, job: Any) -> Any:
     """Read an attribute."""
     request: Request = job.request
-    entry = owner.boxing.exports.entries.get(request.oid)
-    target = find_object(owner, request) if entry is None else entry.obj
+    entry = find_entry(owner, request)
+    target = entry.obj
     name = request.name
     if "." in name:
         *parts, name = name.split(".")
@@ -134,10 +143,14 @@ def get(owner: Owner, job: Any) -> Any:
     if type(value) in PLAIN:
         return value
     declared = find(type(target), name)
-    if (type(declared) is property and is_by_value(declared)) or (
-        getattr(type(target), BY_VALUE_CLASS, False) is True and not callable(value)
-    ):
-        return ByValue(value)
+    by_value = form_of(declared) if type(declared) is property else None
+    if by_value is None and not callable(value):
+        by_value = getattr(type(target), BY_VALUE_CLASS, None)
+    job.form = ATTRIBUTE
+    if by_value is not None:
+        job.form = DEEP if by_value else SHALLOW
+    elif entry.stays:
+        job.form, job.stays = SHALLOW, True
     return value
 
 
@@ -167,13 +180,27 @@ def _parent(owner: Owner, request: Request) -> tuple[Any, str]:
 def special(owner: Owner, job: Any) -> Any:
     """Use a special method."""
     request: Request = job.request
-    target = find_object(owner, request)
-    method = owner.policy.special(target, request.name)
+    entry = find_entry(owner, request)
+    method = owner.policy.special(entry.obj, request.name)
     args, _ = arguments(owner, request)
     result = method(*args)
+    if entry.stays:
+        job.form, job.stays = SHALLOW, True
+    elif result is entry.obj or request.name == "__getitem__":
+        job.form = ATTRIBUTE  # it is the state of the object, or the object itself
     if type(result) is CoroutineType:
-        return owner.run_coroutine(job, result, by_value=False)
+        return owner.run_coroutine(job, result)
+    if request.name == "__aenter__":  # which may give any awaitable
+        return owner.run_coroutine(job, _awaited(result))
     return result
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+async def _awaited_truth(result: Any) -> bool:
+    return bool(await result)
 
 
 def names(owner: Owner, job: Any) -> ByValue:
@@ -235,6 +262,7 @@ def deliver(owner: Owner, job: Any) -> ByReference:
             "pass the value to a method"
         )
     args, _ = arguments(owner, job.request)
+    job.stays = True
     return ByReference(args[0])
 
 
@@ -248,18 +276,25 @@ def is_instance(owner: Owner, job: Any) -> bool:
     return type.__instancecheck__(cls, args[0])
 
 
-def leave(owner: Owner, job: Any) -> bool:
-    """Leave a context manager, with the exception that the peer describes or with none."""
-    args, _ = arguments(owner, job.request)
-    method = owner.policy.special(find_object(owner, job.request), "__exit__")
-    if args[0] is None:
-        return bool(method(None, None, None))
-    type_name, error_args, message = args[0]
-    error = exception_of(
-        Error(type_name=str(type_name), args=list(error_args), text="", message=str(message)),
-        lambda value: value,
-    )
-    return bool(method(type(error), error, None))
+def leave(owner: Owner, job: Any) -> Any:
+    """Leave a context manager, with the exception that the peer describes or with none.
+
+    The name is that of the method: ``__aexit__``, or nothing for ``__exit__``.
+    """
+    request: Request = job.request
+    args, _ = arguments(owner, request)
+    method = owner.policy.special(find_object(owner, request), request.name or "__exit__")
+    told: tuple[Any, ...] = (None, None, None)
+    if args[0] is not None:
+        type_name, error_args, message = args[0]
+        error = exception_of(
+            Error(type_name=str(type_name), args=list(error_args), text="", message=str(message)),
+            lambda value: value,
+        )
+        told = (type(error), error, None)
+    if request.name == "__aexit__":
+        return owner.run_coroutine(job, _awaited_truth(method(*told)))
+    return bool(method(*told))
 
 
 def describe(owner: Owner, job: Any) -> Any:
@@ -292,10 +327,11 @@ def page(
     return ByReference(target), ByValue(page_of(target, owner.policy, part, start, count))
 
 
-def root(owner: Owner, _job: Any) -> Any:
+def root(owner: Owner, job: Any) -> Any:
     """Give what this side serves."""
     if owner.root_object is None:
         raise AccessDenied("this side of the connection serves no object")
+    job.stays = getattr(owner.root_object, "allow_code", False) is True
     return ByReference(owner.root_object)
 
 

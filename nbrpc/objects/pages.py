@@ -49,7 +49,7 @@ SETS: Final[tuple[type, ...]] = (set, frozenset)
 KEYS: Final = frozenset(map(id, (str, int, float, bool, bytes, type(None))))
 """Classes of keys by which an item is found again, by id; others are found by their position."""
 
-ORDER: Final = {"data": 0, "property": 1, "event": 2, "class": 4, "module": 5}
+ORDER: Final = {"data": 0, "property": 1, "event": 2, "class": 4, "exception": 4, "module": 5}
 """How members are sorted; methods of all kinds stand in between."""
 
 CALLED: Final = frozenset({"method", "coroutine", "generator"})
@@ -196,7 +196,7 @@ def _member(obj: Any, name: str, kind: str, policy: Policy) -> Row:
         return _row(name, kind, text=_declared(obj, name, policy), doc=doc, reads=True)
     opens = not is_plain(value) and _may_open(obj, value, policy)
     reads = not is_plain(value) and not opens
-    if kind in {"class", "module"}:
+    if kind in {"class", "exception", "module"}:
         return _row(name, kind, signature=signature, doc=doc, opens=opens)
     return _row(name, kind, text=glimpse(value), opens=opens, reads=reads)
 

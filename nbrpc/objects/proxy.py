@@ -11,21 +11,24 @@ exactly the special methods that the remote class has (``len()`` works where it 
 * any other member that the description marks as constant (a class, a submodule, a function of a
   module) becomes a `Member`, which is a path and no message;
 * anything else is read at once, so ``hasattr`` and AttributeError stay true;
-* what IPython, copy, pickle and numpy probe for is answered here and never forwarded.
+* what IPython, copy, pickle, asyncio and numpy probe for is answered here and never forwarded.
 
 Nothing here does I/O of its own: proxies call the session they were given.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from inspect import Signature
 from types import MethodType
 from typing import Any, ClassVar, Protocol
+from weakref import WeakSet
 
 from nbrpc.errors import ConnectionLost, NbrpcError, NotSendable, StaleReference
-from nbrpc.objects.mimicry import ASKED_FOR_COPIES, copied_for
+from nbrpc.objects.mimicry import of_table
+from nbrpc.objects.parameters import MethodSignature, remote_signature
+from nbrpc.objects.static import MISSING
 from nbrpc.objects.text import printable
 from nbrpc.protocol.codec import Description
 from nbrpc.protocol.messages import Operation
@@ -63,7 +66,7 @@ WITHOUT_OWN_ATTRIBUTES = frozenset(
 )
 """Classes, not counting those derived from them, whose objects have the members of the class."""
 
-PROBES = ("_ipython_", "_repr_", "_jupyter_", "_nbrpc_")
+PROBES = ("_ipython_", "_repr_", "_jupyter_", "_nbrpc_", "_is_coroutine")
 
 
 class Caller(Protocol):
@@ -84,6 +87,11 @@ class Caller(Protocol):
     ) -> Any:
         """Ask the peer and wait for the answer."""
 
+    def start_request(
+        self, op: int, oid: int, name: str, args: tuple[Any, ...] = (), *, keep: object = None
+    ) -> Awaitable[Any]:
+        """Ask the peer and give the answer to be awaited; what is to be kept lives until then."""
+
     def iterate(self, proxy: Proxy) -> Iterator[Any]:
         """Iterate over a remote object with read-ahead."""
 
@@ -91,13 +99,19 @@ class Caller(Protocol):
         """Iterate without blocking an event loop."""
 
     iterate_in_chunks: Any
-    """Iterates in chunks of given sizes, where reading ahead is not what `iterate` does."""
+    """Iterates in chunks of given sizes, where `iterate` does not read ahead."""
 
-    def advance(self, proxy: Proxy) -> Any:
+    def iterate_items(self, proxy: Proxy) -> Iterator[Any]:
+        """Iterate over the keys and values of a remote dictionary."""
+
+    def advance(self, proxy: Proxy, sent: object = None) -> Any:
         """Give the next item of a remote iterator, without read-ahead."""
 
     def remote_event(self, proxy: Proxy, name: str) -> Any:
         """Give the event of a remote object."""
+
+    def living(self, cls: type[Proxy]) -> Proxy | None:
+        """Give any proxy of a class."""
 
 
 class Proxy:
@@ -114,6 +128,7 @@ class Proxy:
         "_nbrpc_oid_",
         "_nbrpc_session_",
         "_nbrpc_stream_",
+        "_nbrpc_text_",
     )
 
     _nbrpc_description_: Description
@@ -122,8 +137,16 @@ class Proxy:
     _nbrpc_oid_: int
     _nbrpc_session_: Caller
     _nbrpc_stream_: Any
+    _nbrpc_text_: str | None
+    """The text of a path, or the name of a member of an enumeration."""
+    _nbrpc_hashes_here_: ClassVar[bool] = False
     _nbrpc_members_only_: ClassVar[bool] = False
     _nbrpc_is_function_: ClassVar[bool] = False
+    _nbrpc_is_data_: ClassVar[bool] = False
+    _nbrpc_is_table_: ClassVar[bool] = False
+    """Whether it stands for a table or Series of pandas."""
+    _nbrpc_sessions_: ClassVar[WeakSet[Caller]]
+    """Where there are proxies of this class."""
 
     def __getattr__(self, name: str) -> Any:
         # First of all: a peer could claim that its class has a method _repr_html_.
@@ -137,6 +160,8 @@ class Proxy:
         kind = description.members.get(name)
         if kind in METHODS and description.kind == "instance":
             method = remote_method(name, description)
+            if not self._nbrpc_session_.nests:
+                method.__signature__ = MethodSignature(type(self), name, signature_at)
             setattr(type(self), name, method)
             return MethodType(method, self)
         if kind in CONSTANT:
@@ -145,9 +170,9 @@ class Proxy:
             return self._nbrpc_session_.remote_event(self, name)
         if quiet.get() is not None:
             return member_unread(self, name, kind)
-        if name in ASKED_FOR_COPIES:
-            found = copied_for(self, name, sys._getframe(1))  # noqa: SLF001 - who asks
-            if found is not None:
+        if type(self)._nbrpc_is_table_:
+            found = of_table(self, name)
+            if found is not MISSING:
                 return found
         if kind is None and type(self)._nbrpc_members_only_:
             # What numpy, pandas and matplotlib probe for costs no round trip.
@@ -214,14 +239,11 @@ class Proxy:
     def __deepcopy__(self, _memo: object) -> Any:
         return self.__reduce_ex__(4)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        # One round trip, and never pickle: the array, or list, is copied by value.
-        import numpy
-
-        value = self._nbrpc_session_.request(Operation.OBTAIN, self._nbrpc_oid_, "")
-        if is_proxy(value):
-            raise TypeError("the remote object gave no copy of itself")  # numpy would ask it again
-        return numpy.asarray(value, dtype) if copy is None else numpy.array(value, dtype, copy=copy)
+    def __mro_entries__(self, _bases: object) -> Any:
+        raise NotSendable(
+            "a class of the peer cannot be subclassed here: define the subclass over there, or "
+            "make an instance and hold it"
+        )
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
         return {"text/plain": repr(self)}
@@ -320,6 +342,12 @@ class Member:
     def __instancecheck__(self, instance: object) -> bool:
         return bool(resolve(self).__instancecheck__(instance))
 
+    def __subclasscheck__(self, cls: object) -> bool:
+        return bool(resolve(self).__subclasscheck__(cls))
+
+    def __mro_entries__(self, bases: object) -> Any:
+        return Proxy.__mro_entries__(resolve(self), bases)
+
     def __reduce_ex__(self, _protocol: object) -> Any:
         raise NotSendable("a remote method cannot be copied or pickled")
 
@@ -330,6 +358,10 @@ class Member:
     def __name__(self) -> str:
         path: str = self._nbrpc_path_
         return path.rpartition(".")[2]
+
+    @property
+    def __signature__(self) -> Signature:
+        return signature_at(self._nbrpc_owner_, self._nbrpc_path_)
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
@@ -397,6 +429,23 @@ def document_of(proxy: Proxy, path: str) -> str | None:
     described = proxy._nbrpc_session_.request(Operation.DESCRIBE, proxy._nbrpc_oid_, path)
     document = described["doc"]
     return printable(document) if type(document) is str else None
+
+
+def signature_at(proxy: Proxy, path: str) -> Signature:
+    """Give how the object at a path of a proxy is called; one round trip.
+
+    Raises
+    ------
+    ValueError
+        The peer knows no signature of it, as of some functions that are written in C.
+    AttributeError
+        It speaks RPyC, which tells none; or this is to be answered without asking.
+    """
+    session = proxy._nbrpc_session_
+    if session.nests or quiet.get() is not None:
+        raise AttributeError("its signature is not known")
+    described = session.request(Operation.DESCRIBE, proxy._nbrpc_oid_, path)
+    return remote_signature(described.get("parameters"))
 
 
 def member_unread(proxy: Proxy, path: str, kind: str | None = None) -> Member:

@@ -1,74 +1,46 @@
 """The classes of exceptions that the peer raised, and how one is made.
 
 The class raised for a remote ValueError derives from `RemoteError` and ValueError, and is named
-like the latter. There is one for each builtin that ``except Exception`` catches, made when it is
-first met; no other class can be named from the wire, and none of the attributes outside a fixed
-list can be set from it.
+like the latter. There is one for each class of the table in ``known_errors``, made when it is first
+met; those that stand for classes of the peer alone are made by ``error_classes``. No code of the
+peer's classes is here, so nothing of it runs.
 """
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any, Final
+from contextlib import suppress
+from copy import deepcopy
+from typing import Any, ClassVar, Final
 
-from nbrpc.errors import (
-    AccessDenied,
-    CallCancelled,
-    CallTimeout,
-    LimitExceeded,
-    NotSendable,
-    RemoteError,
-    StaleReference,
-)
+from nbrpc.errors import RemoteError
+from nbrpc.objects.error_data import builtins_of, is_plain, set_attributes, slots_of
+from nbrpc.objects.known_errors import BUILTINS, OWN, STOPS, is_known, name_of_class
 from nbrpc.objects.static import class_name
 from nbrpc.objects.text import printable
+from nbrpc.protocol.codec import Ancestor
 
 __all__ = [
-    "ATTRIBUTES",
-    "STOPS",
     "Rebuilt",
+    "derived",
     "inform",
-    "is_plain",
     "is_sound_syntax",
     "rebuild",
+    "standing_for",
 ]
 
-ATTRIBUTES: Final = ("errno", "strerror", "filename", "filename2", "name", "path", "key")
-"""What travels beside the arguments, and all that is ever set from the wire."""
-
 NOT_SENT: Final = "(the peer does not send its traceback)"
-
-BUILTINS: Final = {
-    name: value
-    for name, value in vars(builtins).items()
-    if isinstance(value, type) and issubclass(value, Exception) and value.__name__ == name
-}
-"""The builtin exceptions that ``except Exception`` catches, by name."""
-
-STOPS: Final = {"StopIteration": StopIteration, "StopAsyncIteration": StopAsyncIteration}
-
-OWN: Final = {
-    f"{cls.__module__}.{cls.__name__}": cls
-    for cls in (
-        AccessDenied,
-        CallCancelled,
-        CallTimeout,
-        LimitExceeded,
-        NotSendable,
-        StaleReference,
-    )
-}
-"""Errors of ours that mean the same on both sides; a ConnectionLost of the peer is not one of our
-connection."""
 
 UNKNOWN: Final = "RemoteError"
 
 
 class Rebuilt(RemoteError):
-    """An exception of the peer; raised as one of the classes that `_class_for` derives from it."""
+    """An exception of the peer; raised as one of the classes that are derived from it here."""
 
+    _nbrpc_ancestry_: ClassVar[tuple[Ancestor, ...]] = ()
+    """Of a class that stands for one of the peer: what that one derives from."""
+    _nbrpc_known_: ClassVar[type[Any] | None] = None
+    """Of a class that stands for one that both sides know: that one."""
     _message: str | None = None
     _hops: int = 1
     _shown: bool = False
@@ -94,22 +66,74 @@ class Rebuilt(RemoteError):
         return f"{name}({', '.join(_short(arg) for arg in self.args[:4])})"
 
     def __reduce__(self) -> Any:
-        members = list(self.exceptions) if isinstance(self, ExceptionGroup) else []
-        # Those of a builtin, an errno say, are not in the instance dictionary.
-        attributes = {name: getattr(self, name, None) for name in ATTRIBUTES}
-        return _again, (type(self).__name__, self.args, members, self.__dict__, attributes)
+        # Another process knows no classes of the peer: it gets the nearest that both know.
+        return _again, (_known_base(type(self)), *self._state())
+
+    def __copy__(self) -> BaseException:
+        return _again(type(self), *self._state())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BaseException:
+        return _again(type(self), *deepcopy(self._state(), memo))
 
     def derive(self, members: Sequence[Exception]) -> BaseException:
         """Give a group of some members, for ``split``, ``subgroup`` and ``except*``."""
-        return _again(type(self).__name__, self.args, members, self.__dict__, {})
+        return _again(type(self), self.args, members, self.__dict__, {})
+
+    def _state(self) -> tuple[Any, ...]:
+        members = list(self.exceptions) if isinstance(self, ExceptionGroup) else []
+        # Those of a builtin, an errno say, are not in the instance dictionary.
+        attributes = builtins_of(self) | dict(slots_of(self))
+        return self.args, members, dict(self.__dict__), attributes
 
 
-@cache
-def _class_for(name: str) -> type[Any]:
-    """Make the class for a name of `BUILTINS`, or for what has no other."""
-    if name == UNKNOWN:
-        return type(name, (Rebuilt,), {"__module__": RemoteError.__module__})
-    return type(name, (Rebuilt, BUILTINS[name]), {"__module__": "builtins"})
+METHODS: Final = ("__str__", "__repr__", "__reduce__", "__copy__", "__deepcopy__", "derive")
+"""Of `Rebuilt`, ahead of those of all other bases, in whatever order the peer names them."""
+
+
+def derived(name: str, bases: Sequence[type[Any]]) -> type[Any]:
+    """Make a class that stands for one of the peer."""
+    module, _, short = " ".join(printable(name).split()).rpartition(".")
+    body: dict[str, Any] = {method: Rebuilt.__dict__[method] for method in METHODS}
+    body["__module__"] = module or "builtins"
+    # One of a base, such as that of an HTTPError, fails where what its __init__ sets is missing.
+    body["__getattr__"] = object.__getattribute__
+    first = [base for base in bases if issubclass(base, Rebuilt)] or [Rebuilt]
+    others = [base for base in bases if not issubclass(base, Rebuilt)]
+    for tried in ([*first, *others], [*first, *others[:1]]):
+        try:
+            return type(short[:100] or UNKNOWN, tuple(tried), dict(body))
+        except TypeError:  # their orders, or their layouts in memory, contradict each other
+            continue
+    return type(short[:100] or UNKNOWN, (first[0],), body)
+
+
+_stand_ins: dict[type[Any], type[Any]] = {}
+
+
+def standing_for(known: type[Any]) -> type[Any]:
+    """Give the class for exceptions of a class that both sides have."""
+    found = _stand_ins.get(known)
+    if found is None:
+        made = derived(name_of_class(known), [known])
+        made._nbrpc_known_ = known
+        found = _stand_ins.setdefault(known, made)
+    return found
+
+
+class _Unknown(Rebuilt):
+    """What an exception of which no class is known is raised as."""
+
+    __module__ = RemoteError.__module__
+    __qualname__ = UNKNOWN
+
+
+_Unknown.__name__ = UNKNOWN  # the name that Python shows
+
+
+def _known_base(cls: type[Any]) -> type[Any] | None:
+    """Give the nearest class that both sides know, as which one is made again; None if none is."""
+    found = next(base for base in cls.__mro__ if is_known(base))
+    return None if found is Exception and cls._nbrpc_known_ is None else found
 
 
 def rebuild(
@@ -117,54 +141,75 @@ def rebuild(
     args: tuple[object, ...],
     members: Sequence[Exception],
     attributes: Mapping[str, object],
+    cls: type[Any] | None = None,
 ) -> BaseException:
-    """Make an exception of the best class that can be made from these."""
+    """Make an exception of the best class that can be made from these.
+
+    Parameters
+    ----------
+    cls
+        The class that stands here for the peer's, where that is no builtin one.
+    """
     own = OWN.get(type_name)
     exception: BaseException
     if own is not None:
         exception = own(*args)
     else:
-        name = "ExceptionGroup" if members else type_name
-        if name in STOPS:
-            name = "RuntimeError"  # as Python has it where a StopIteration would go astray
+        if cls is None or bool(members) != issubclass(cls, ExceptionGroup):
+            name = "ExceptionGroup" if members else type_name
+            if name in STOPS:
+                name = "RuntimeError"  # as Python has it where a StopIteration would go astray
+            cls = standing_for(BUILTINS[name]) if name in BUILTINS else _Unknown
         try:
-            exception = _made(name if name in BUILTINS else UNKNOWN, args, members)
-        except Exception:  # arguments that the builtin does not take
-            exception = _made(UNKNOWN, args, members)
-    _set_attributes(exception, attributes)
+            exception = _made(cls, args, members)
+        except Exception:  # arguments that the class does not take
+            exception = _Unknown(*args)
+    set_attributes(exception, attributes)
     return exception
 
 
-def _set_attributes(exception: BaseException, attributes: Mapping[str, object]) -> None:
-    for name in ATTRIBUTES:
-        value = attributes.get(name)
-        if value is not None and is_plain(value):
-            setattr(exception, name, value)
+def _made(cls: type[Any], args: tuple[object, ...], members: Sequence[Exception]) -> BaseException:
+    """Make an exception of a class that is derived from `Rebuilt`.
 
-
-def _made(name: str, args: tuple[object, ...], members: Sequence[Exception]) -> BaseException:
-    cls = _class_for(name)
-    exception: BaseException
-    if members and issubclass(cls, ExceptionGroup):
+    Raises
+    ------
+    Exception
+        It is a builtin one, which takes no such arguments.
+    """
+    exception: Any
+    if issubclass(cls, ExceptionGroup):
         message = args[0] if args and type(args[0]) is str else ""
-        exception = cls(message, list(members))
-    elif issubclass(cls, SyntaxError) and not is_sound_syntax(args):
-        raise ValueError("a SyntaxError takes no such arguments")
-    else:
-        exception = cls(*args)
-    return exception
+        return cls(message, list(members))
+    sound = not issubclass(cls, SyntaxError) or is_sound_syntax(args)
+    base = next(base for base in cls.__mro__ if BUILTINS.get(base.__name__) is base)
+    if cls._nbrpc_known_ is base:
+        if not sound:
+            raise ValueError("a SyntaxError takes no such arguments")
+        return cls(*args)  # type: ignore[no-any-return] # of that class
+    if not sound:
+        args = tuple(arg for arg in args[:1] if type(arg) is str)
+    # No `__init__` but that in C, which sets what is in C: another may want anything.
+    exception = cls.__new__(cls, *args)
+    with suppress(Exception):  # arguments that the builtin does not take
+        base.__init__(exception, *args)
+    exception.args = args
+    return exception  # type: ignore[no-any-return] # of that class
 
 
 def _again(
-    name: str,
+    cls: type[Any] | None,
     args: tuple[object, ...],
     members: Sequence[Exception],
     fields: dict[str, Any],
     attributes: Mapping[str, object],
 ) -> BaseException:
     """Make one again: for copies, for other processes, and for parts of groups."""
-    exception = _made(name, args, members)
-    _set_attributes(exception, attributes)
+    if cls is None:
+        cls = _Unknown
+    elif not issubclass(cls, Rebuilt):
+        cls = standing_for(cls)
+    exception = _made(cls, args, members)
+    set_attributes(exception, attributes)
     exception.__dict__.update(fields)
     return exception
 
@@ -211,14 +256,6 @@ def is_sound_syntax(args: tuple[Any, ...]) -> bool:
     return all(part is None or -1 <= part <= 10_000_000 for part in lines) and all(
         part is None or -1 <= part <= 10_000 for part in columns
     )
-
-
-def is_plain(value: object) -> bool:
-    """Whether an attribute is of a kind that travels as it is."""
-    kind = type(value)
-    if kind is int:
-        return -(2**63) <= value < 2**63  # type: ignore[operator]
-    return value is None or kind is str or kind is bool or kind is float
 
 
 def _short(arg: object) -> str:

@@ -31,10 +31,12 @@ __all__ = ["Exports", "Imports", "ProxyRef"]
 class _Entry:
     """An object that the peer holds, and how often it was sent."""
 
-    __slots__ = ("context", "count", "obj", "oid")
+    __slots__ = ("context", "count", "obj", "oid", "stays")
 
-    def __init__(self, oid: int, obj: object) -> None:
+    def __init__(self, oid: int, obj: object, stays: bool) -> None:  # noqa: FBT001 - a field
         self.context: Context | None = None
+        self.stays = stays
+        """Whether what its methods give stays on this side as well, as in classic mode."""
         self.oid = oid
         self.obj = obj
         self.count = 0
@@ -64,8 +66,14 @@ class Exports:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def lend(self, obj: object) -> int:
+    def lend(self, obj: object, *, stays: bool = False) -> int:
         """Count one more reference to an object and give its id.
+
+        Parameters
+        ----------
+        stays
+            Whether it was reached in classic mode, or is to be; once it has been handed over
+            otherwise it no longer does.
 
         Raises
         ------
@@ -79,10 +87,11 @@ class Exports:
                     f"the peer already holds {self._limit:,} objects of this side; let it drop "
                     "some, return by value, or raise Limits.exported"
                 )
-            entry = _Entry(self._next, obj)
+            entry = _Entry(self._next, obj, stays)
             self._next += 1
             self.entries[entry.oid] = self._by_identity[id(obj)] = entry
         entry.count += 1
+        entry.stays = entry.stays and stays
         if Exports.remembers_context:
             entry.context = copy_context()
         return entry.oid

@@ -8,9 +8,13 @@ from types import GetSetDescriptorType, ModuleType
 from typing import Any, Final
 
 from nbrpc.objects.exposure import CONTAINER_METHODS, WITHOUT_PUBLIC_NAMES
+from nbrpc.objects.named import enumeration_of
+from nbrpc.objects.records import shape_of
 from nbrpc.objects.static import MISSING, dictionary_of, find, lineage, namespace
 
 __all__ = ["DELETE", "READ", "WRITE", "Right", "Shape"]
+
+MEMBER_FIELDS: Final = frozenset({"name", "value"})
 
 MAX_BORNE: Final = 1_024
 """Names of instance attributes that are remembered for a class; objects may have any number."""
@@ -37,6 +41,7 @@ class Shape:
         "deleter",
         "dictionary",
         "dynamic",
+        "fields",
         "getter",
         "hidden",
         "is_metaclass",
@@ -60,6 +65,14 @@ class Shape:
         self.deleter = find(owner, "_rpyc_delattr")
         self.dynamic = find(owner, "__getattr__") is not MISSING and not self.is_module
         self.methods = CONTAINER_METHODS.get(id(owner), frozenset())
+        self.fields: frozenset[str] = frozenset()
+        """The fields of a record, or of a member of an enumeration: they are data."""
+        if metaclass is None:
+            record = shape_of(cls)
+            if record is not None:
+                self.fields = frozenset(record.fields)
+            elif enumeration_of(cls) is not None:
+                self.fields = MEMBER_FIELDS
         # A metaclass that is handed over is machinery; its instances, classes, are looked into.
         machinery = (*WITHOUT_PUBLIC_NAMES, type) if metaclass else WITHOUT_PUBLIC_NAMES
         self.public = not issubclass(cls, machinery)
@@ -71,7 +84,7 @@ class Shape:
         if metaclass is not None:
             inherited = {name for base in lineage(metaclass) for name in namespace(base)}
             self.hidden |= inherited - {name for base in lineage(cls) for name in namespace(base)}
-        self.calls: dict[str, tuple[str, bool, bool, bool]] = {}
+        self.calls: dict[str, tuple[str, bool | None, bool, bool]] = {}
         """Methods that were called: real name, whether results are copied, whether interruptible,
         and whether that is so only of objects without an attribute of the plain name."""
         self.reads: dict[str, str] = {}

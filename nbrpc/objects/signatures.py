@@ -1,8 +1,9 @@
-"""Signatures as text, made without running code of the objects that they mention.
+"""Signatures as text and as data, made without running code of the objects that they mention.
 
 ``str(inspect.signature(f))`` asks default values and annotations for their repr, and a default may
 be a table, a proxy or worse. Here only plain constants are written out; anything else is shown by
-the name of its class or as an ellipsis.
+the name of its class or as an ellipsis. `parameters` makes of the data what ``inspect`` gives for
+a function of this side.
 """
 
 from __future__ import annotations
@@ -34,10 +35,14 @@ from nbrpc.objects.static import (
     underlying,
 )
 
-__all__ = ["signature_of"]
+__all__ = ["find_signature", "parameters_in", "signature_of", "text_of"]
 
 MAX_SIGNATURE: Final = 2_000
 MAX_CONSTANT: Final = 60
+MAX_PARAMETERS: Final = 200
+MAX_DEFAULT_DEPTH: Final = 3
+MAX_ITEMS_DEFAULT: Final = 100
+MAX_TEXT_DEFAULT: Final = 1_000
 MAX_WRAPPERS: Final = 16
 MAX_ANNOTATION_DEPTH: Final = 5
 
@@ -48,6 +53,11 @@ _text_signature_of = type.__dict__["__text_signature__"].__get__
 
 def signature_of(obj: object) -> str | None:
     """Give how a function, method or class is called, as ``(path, mode='r')``; None if unknown."""
+    return text_of(find_signature(obj))
+
+
+def find_signature(obj: object) -> inspect.Signature | str | None:
+    """Give a signature for `text_of` and `parameters_in`; of some classes a text."""
     if is_class(obj):
         return _of_class(cast("type", obj))
     function = underlying(obj)
@@ -62,7 +72,7 @@ def signature_of(obj: object) -> str | None:
     return None
 
 
-def _of_class(cls: type) -> str | None:
+def _of_class(cls: type) -> inspect.Signature | str | None:
     for base in lineage(cls)[:-1]:  # the last is object
         for name in ("__init__", "__new__"):
             constructor = underlying(namespace(base).get(name))
@@ -71,18 +81,18 @@ def _of_class(cls: type) -> str | None:
             if is_kind_of(constructor, _BUILTIN_ROUTINES):
                 text = _text_signature_of(base)
                 return text if type(text) is str else None
-    return "()"
+    return inspect.Signature()
 
 
-def _of_builtin(function: object) -> str | None:
+def _of_builtin(function: object) -> inspect.Signature | None:
     # Written by the authors of the C module; inspect parses it and evaluates constants only.
     try:
-        return _rendered(inspect.signature(cast("Any", function)))
+        return inspect.signature(cast("Any", function))
     except (TypeError, ValueError):
         return None
 
 
-def _of_function(function: Any, *, skip_first: bool) -> str | None:
+def _of_function(function: Any, *, skip_first: bool) -> inspect.Signature:
     for _ in range(MAX_WRAPPERS):
         wrapped = function.__dict__.get("__wrapped__")
         if type(wrapped) is not FunctionType:
@@ -97,7 +107,7 @@ def _of_function(function: Any, *, skip_first: bool) -> str | None:
     parameters = list(signature.parameters.values())
     if skip_first and parameters and parameters[0].kind in _POSITIONAL:
         signature = signature.replace(parameters=parameters[1:])
-    return _rendered(signature)
+    return signature
 
 
 def _annotations_of(function: Any) -> dict[str, Any]:
@@ -123,7 +133,10 @@ class _Shown:
         return self.text
 
 
-def _rendered(signature: inspect.Signature) -> str:
+def text_of(signature: inspect.Signature | str | None) -> str | None:
+    """Give a signature as it would be written, as ``(path, mode='r')``; None if there is none."""
+    if not isinstance(signature, inspect.Signature):
+        return signature
     empty = inspect.Parameter.empty
     parameters = [
         parameter.replace(
@@ -140,6 +153,47 @@ def _rendered(signature: inspect.Signature) -> str:
     returned = _Shown(result) if result else inspect.Signature.empty
     text = str(signature.replace(parameters=parameters, return_annotation=returned))
     return text if len(text) <= MAX_SIGNATURE else text[: MAX_SIGNATURE - 3] + "..."
+
+
+def parameters_in(signature: inspect.Signature | str | None) -> list[tuple[Any, ...]] | None:
+    """Give the parameters of a signature as plain data for `parameters.remote_signature`.
+
+    Of each the name, kind, annotation as text, and if it has a default whether that follows itself
+    or as a text. The last is the annotation of the result.
+    """
+    if not isinstance(signature, inspect.Signature) or len(signature.parameters) > MAX_PARAMETERS:
+        return None
+    found: list[tuple[Any, ...]] = []
+    for parameter in signature.parameters.values():
+        told = (parameter.name, int(parameter.kind), _shown_annotation(parameter.annotation, 0))
+        if parameter.default is not inspect.Parameter.empty:
+            is_plain = _is_plain(parameter.default, MAX_DEFAULT_DEPTH)
+            default = parameter.default if is_plain else _shown_default(parameter.default)
+            told = (*told, is_plain, default)  # type: ignore[assignment] # of another length
+        found.append(told)
+    return [*found, (_shown_annotation(signature.return_annotation, 0),)]
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Whether a default is data that travels by value, and little of it."""
+    kind = type(value)
+    if kind is int:
+        return cast("int", value).bit_length() <= 64
+    if kind is str or kind is bytes:
+        return len(value) <= MAX_TEXT_DEFAULT  # type: ignore[arg-type] # by its class
+    if kind in {NoneType, bool, float, complex}:
+        return True
+    if kind is dict:
+        items: Any = value
+        return _is_plain([*items, *items.values()], depth)
+    if kind is list or kind is tuple:
+        items = value
+        return (
+            depth > 0
+            and len(items) <= MAX_ITEMS_DEFAULT
+            and all(_is_plain(item, depth - 1) for item in items)
+        )
+    return False
 
 
 def _shown_default(value: object) -> str:

@@ -6,27 +6,13 @@ hash is an int, a truth value is a bool.
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Callable
 from typing import Any
 
-from nbrpc.errors import LimitExceeded, NotSendable
-from nbrpc.objects.boxing import by_value
+from nbrpc.objects.operators import NAMES, SENT, sent_with_copy
 from nbrpc.protocol.messages import Operation
 
-__all__ = ["MIMICKED", "SPECIALS"]
-
-MIMICKED: dict[str, type] = {
-    "list": list,
-    "dict": dict,
-    "set": set,
-    "bytearray": bytearray,
-    "deque": collections.deque,
-    "defaultdict": collections.defaultdict,
-    "OrderedDict": collections.OrderedDict,
-    "Counter": collections.Counter,
-}
-"""The builtins whose type a proxy answers to in ``isinstance``; never one that travels by value."""
+__all__ = ["SPECIALS"]
 
 
 def _ask(proxy: Any, name: str, *args: Any) -> Any:
@@ -76,22 +62,6 @@ def _hash(self: Any) -> int:
     return number
 
 
-def _comparison(name: str) -> Callable[..., Any]:
-    """Make a comparison; a container goes along as a copy, since a list equals lists only."""
-
-    def method(self: Any, other: object) -> Any:
-        if type(other) in COMPARED_BY_VALUE:
-            try:
-                return _ask(self, name, by_value(other))
-            except (NotSendable, LimitExceeded):
-                pass  # it holds what cannot be copied: the peer sees a proxy
-        return _ask(self, name, other)
-
-    method.__name__ = name
-    method.__qualname__ = f"Proxy.{name}"
-    return method
-
-
 def _iterate(self: Any) -> Any:
     return self._nbrpc_session_.iterate(self)
 
@@ -110,35 +80,54 @@ def _is_instance(self: Any, instance: object) -> bool:
     )
 
 
+def _is_subclass(self: Any, cls: object) -> bool:
+    return _ask(self, "__subclasscheck__", cls) is True
+
+
 def _exit(self: Any, _kind: object, error: Any, _traceback: object) -> bool:
-    described = None
-    if error is not None:
-        args = tuple(arg for arg in error.args if type(arg) in PLAIN)
-        described = (type(error).__name__, args, str(error))
     return (
-        self._nbrpc_session_.request(Operation.EXCHANGE, self._nbrpc_oid_, "", (described,)) is True
+        self._nbrpc_session_.request(Operation.EXCHANGE, self._nbrpc_oid_, "", (_described(error),))
+        is True
+    )
+
+
+def _described(error: Any) -> tuple[Any, ...] | None:
+    """Give what the peer's context manager is told of an exception."""
+    if error is None:
+        return None
+    args = tuple(arg for arg in error.args if type(arg) in PLAIN)
+    return (type(error).__name__, args, str(error))
+
+
+def _enter_async(self: Any) -> Any:
+    return self._nbrpc_session_.start_request(
+        Operation.SPECIAL, self._nbrpc_oid_, "__aenter__", keep=self
+    )
+
+
+def _exit_async(self: Any, _kind: object, error: Any, _traceback: object) -> Any:
+    return self._nbrpc_session_.start_request(
+        Operation.EXCHANGE, self._nbrpc_oid_, "__aexit__", (_described(error),), keep=self
     )
 
 
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
-ASKED = """
-    __abs__ __add__ __and__ __ceil__ __delitem__ __divmod__ __enter__ __float__ __floor__
-    __floordiv__ __getitem__ __iadd__ __iand__ __ifloordiv__ __ilshift__ __imatmul__ __imod__
-    __imul__ __index__ __int__ __invert__ __ior__ __ipow__ __irshift__ __isub__ __itruediv__
-    __ixor__ __lshift__ __matmul__ __mod__ __mul__ __neg__ __or__ __pos__ __pow__ __radd__
-    __rand__ __rdivmod__ __reversed__ __rfloordiv__ __rlshift__ __rmatmul__ __rmod__ __rmul__
-    __ror__ __round__ __rpow__ __rrshift__ __rshift__ __rsub__ __rtruediv__ __rxor__ __setitem__
-    __sub__ __truediv__ __trunc__ __xor__
-""".split()  # noqa: SIM905 - a list of words
+ASKED = (
+    *"""
+    __abs__ __ceil__ __delitem__ __enter__ __float__ __floor__ __getitem__ __index__ __int__
+    __invert__ __neg__ __pos__ __reversed__ __round__ __setitem__ __trunc__
+    """.split(),  # noqa: SIM905 - a list of words
+    *(f"__r{name}__" for name in NAMES),
+)
 
 COMPARISONS = ("__eq__", "__ge__", "__gt__", "__le__", "__lt__", "__ne__")
 
-COMPARED_BY_VALUE = frozenset({list, dict, set, bytearray})
-
 SPECIALS: dict[str, Callable[..., Any]] = {
     **{name: _simple(name) for name in ASKED},
-    **{name: _comparison(name) for name in COMPARISONS},
+    **{name: sent_with_copy(name) for name in (*SENT, *COMPARISONS)},
+    "__aenter__": _enter_async,
+    "__aexit__": _exit_async,
     "__aiter__": _iterate_async,
     "__bool__": _truth,
     "__call__": _call,
@@ -150,4 +139,5 @@ SPECIALS: dict[str, Callable[..., Any]] = {
     "__len__": _length,
     "__length_hint__": _length_hint,
     "__next__": _next,
+    "__subclasscheck__": _is_subclass,
 }

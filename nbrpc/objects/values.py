@@ -84,6 +84,30 @@ def _complex(text: str) -> complex:
     return complex(float.fromhex(real), float.fromhex(imaginary))
 
 
+def _address(text: str) -> object:
+    import ipaddress
+
+    return ipaddress.ip_address(text)
+
+
+def _interface(text: str) -> object:
+    import ipaddress
+
+    return ipaddress.ip_interface(text)
+
+
+def _network(text: str) -> object:
+    import ipaddress
+
+    return ipaddress.ip_network(text)
+
+
+def _path(text: str) -> object:
+    import pathlib
+
+    return pathlib.Path(text)
+
+
 SCALARS: dict[str, Callable[[str], Any]] = {
     "int": _integer,
     "complex": _complex,
@@ -98,17 +122,18 @@ SCALARS: dict[str, Callable[[str], Any]] = {
     "uuid": _uuid,
     "posix": _posix_path,
     "windows": _windows_path,
+    "path": _path,
+    "address": _address,
+    "interface": _interface,
+    "network": _network,
 }
 """From a kind on the wire to the function that reads its text."""
 
 
 def _iso(value: Any) -> str | None:
-    """ISO text of a date or time, unless its time zone is more than an offset."""
-    zone = getattr(value, "tzinfo", None)
-    if zone is not None and type(zone).__module__ != "datetime":
-        # A zone with rules (zoneinfo) travels as its offset at that moment, like Arrow's does not:
-        # the instant is what must be right on the other side.
-        return str(value.isoformat()) if value.utcoffset() is not None else None
+    """ISO text of a date or time that has no zone; see ``kinds.times`` for the others."""
+    if getattr(value, "tzinfo", None) is not None or getattr(value, "fold", False):
+        return None
     return str(value.isoformat())
 
 
@@ -129,14 +154,13 @@ TEXT_OF: dict[tuple[str, str], tuple[str, Callable[[Any], str | None]]] = {
     ("decimal", "Decimal"): ("decimal", str),
     ("fractions", "Fraction"): ("fraction", lambda v: f"{v.numerator:x}/{v.denominator:x}"),
     ("uuid", "UUID"): ("uuid", str),
+    **{("ipaddress", f"IPv{v}Address"): ("address", str) for v in (4, 6)},
+    **{("ipaddress", f"IPv{v}Interface"): ("interface", str) for v in (4, 6)},
+    **{("ipaddress", f"IPv{v}Network"): ("network", str) for v in (4, 6)},
     ("pathlib", "PurePosixPath"): ("posix", str),
-    ("pathlib", "PosixPath"): ("posix", str),
     ("pathlib", "PureWindowsPath"): ("windows", str),
-    ("pathlib", "WindowsPath"): ("windows", str),
     ("pathlib._local", "PurePosixPath"): ("posix", str),
-    ("pathlib._local", "PosixPath"): ("posix", str),
     ("pathlib._local", "PureWindowsPath"): ("windows", str),
-    ("pathlib._local", "WindowsPath"): ("windows", str),
 }
 """From the module and name of a class to its kind on the wire and the function that writes it.
 
@@ -159,6 +183,18 @@ def box_scalar(value: object) -> Scalar | None:
     text = write(value)
     if text is None or len(text) > _longest(kind):
         return None
+    return scalar(kind, text)
+
+
+def box_pure_path(path: Any) -> Scalar:
+    """Box a concrete path as the pure one: on the other side it means no file."""
+    import pathlib
+
+    return scalar("posix" if isinstance(path, pathlib.PurePosixPath) else "windows", str(path))
+
+
+def scalar(kind: str, text: str) -> Scalar:
+    """Box a text, which may hold lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

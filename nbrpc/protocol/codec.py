@@ -18,17 +18,21 @@ import msgspec
 from nbrpc.errors import RemoteProtocolError
 
 __all__ = [
+    "Ancestor",
     "Array",
     "Box",
     "Bytes",
     "Frozen",
     "Home",
     "List",
+    "Made",
     "Map",
     "Packed",
     "Pairs",
+    "Parts",
     "Ref",
     "Registered",
+    "Same",
     "Scalar",
     "Set",
     "Slice",
@@ -42,6 +46,9 @@ __all__ = [
 MIN_INT = -(2**63)
 MAX_INT = 2**64 - 1
 """msgpack's integers; larger ones travel as `Scalar`."""
+
+MOST_WITHIN = 4
+"""Lists in `Parts` within each other: one part of each may be decoded at a time."""
 
 
 class Box(msgspec.Struct, array_like=True):
@@ -130,20 +137,21 @@ class Packed(Box, tag=10):
 class Array(Box, tag=11):
     """A numpy array, or a numpy scalar when ``shape`` is None; ``dtype`` is ``numpy.dtype.str``.
 
-    The elements of an array are in the out-of-band buffer ``index``, in C order; those of a scalar
-    are in ``data``, and ``index`` is -1.
+    The elements of an array are in the out-of-band buffer ``index``, in the order ``order``: ``C``
+    (the last index runs fastest) or ``F`` (the first one does). Those of a scalar are in ``data``,
+    and ``index`` is -1.
     """
 
     dtype: str
     shape: list[int] | None
     index: int
     data: bytes = b""
+    order: str = "C"
 
 
 class Table(Box, tag=12):
-    """A table as an Arrow IPC stream; ``kind`` is a key of ``adapters.TABLES``."""
+    """A table of Arrow as an IPC stream in the out-of-band buffer ``index``."""
 
-    kind: str
     index: int
 
 
@@ -157,13 +165,14 @@ class Registered(Box, tag=13):
 class Ref(Box, tag=14):
     """An object of the sender; the receiver makes a proxy, and owes the sender a release.
 
-    ``key`` numbers the description of its class within this connection and direction;
-    ``description`` travels with the first reference only.
+    ``key`` numbers the description of its class within this connection and direction; a `Describe`
+    message with it came before. ``text`` is what the receiver knows of the object without asking:
+    of a path its text, of the member of an enumeration its name.
     """
 
     oid: int
     key: int
-    description: "Description | None" = None
+    text: str | None = None
 
 
 class Home(Box, tag=15):
@@ -173,12 +182,52 @@ class Home(Box, tag=15):
     path: str = ""
 
 
+class Made(Box, tag=16):
+    """A value made of parts; ``kind`` is a name in the closed tables of ``objects.kinds``."""
+
+    kind: str
+    parts: list["Value"]
+
+
+class Same(Box, tag=17):
+    """The same object as an earlier one of this message.
+
+    Lists, dicts, sets, bytearrays, arrays, tables and `Made` values are numbered from 0 in the
+    order in which they begin; the values of a message are in the order of its fields.
+    """
+
+    number: int
+
+
+class Parts(Box, tag=18):
+    """The only item of a list of values, in place of items that would make the body too large.
+
+    Each of the out-of-band buffers holds some of them, as a msgpack array. Such lists stand at most
+    `MOST_WITHIN` deep.
+    """
+
+    indices: list[int]
+
+
+class Ancestor(msgspec.Struct, frozen=True, array_like=True):
+    """One class of an ancestry: a list of an exception class and those from which it derives.
+
+    ``name`` has the module, unless that is builtins; ``bases`` are the places of its own bases in
+    the list, each of them further on.
+    """
+
+    name: str
+    bases: tuple[int, ...] = ()
+
+
 class Description(msgspec.Struct, frozen=True, array_like=True):
     """What a proxy knows about the class of its object.
 
     ``kind`` is instance, class, module or function; ``members`` maps visible names to method,
     coroutine, generator, property, class, module, event or data; ``specials`` are the special
-    methods that may be used; ``base`` is the builtin container that the class derives from.
+    methods that may be used; ``base`` is the builtin container that the class derives from, or
+    ``path``. ``enumeration`` is the name of an enumeration and of its members, by which those of
+    both sides are compared.
     """
 
     module: str
@@ -188,11 +237,12 @@ class Description(msgspec.Struct, frozen=True, array_like=True):
     specials: tuple[str, ...]
     base: str | None
     doc: str
+    enumeration: str = ""
 
 
 Value = Union[  # noqa: UP007 - with | it would be twenty lines
     None, bool, int, float, str, Bytes, Tuple, List, Set, Frozen, Map, Pairs, Scalar, Slice,
-    Packed, Array, Table, Registered, Ref, Home,
+    Packed, Array, Table, Registered, Ref, Home, Made, Same, Parts,
 ]  # fmt: skip
 
 encode = msgspec.msgpack.Encoder().encode

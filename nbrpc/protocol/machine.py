@@ -24,7 +24,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nbrpc.errors import AuthenticationFailed, LimitExceeded, NotSendable, RemoteProtocolError
+from nbrpc.errors import (
+    AuthenticationFailed,
+    LimitExceeded,
+    NotSendable,
+    RemoteProtocolError,
+    TooLarge,
+)
 from nbrpc.options import Limits
 from nbrpc.protocol import handshake, messages
 from nbrpc.protocol.codec import decoder, encode
@@ -109,6 +115,7 @@ DECODERS: dict[int, Callable[[bytes], Any]] = {
     Kind.PING: decoder(messages.Ping),
     Kind.PONG: decoder(messages.Pong),
     Kind.GOODBYE: decoder(messages.Goodbye),
+    Kind.DESCRIBE: decoder(messages.Describe),
 }
 EVENT = int(Kind.EVENT)
 TOLD_LIMITS = ("body", "buffers", "requests", "events")
@@ -183,7 +190,8 @@ class Protocol:
         self._server_hello = b""
         self._covered = b""
         self._channel = channel
-        self._body_limit = limits.body
+        self.body_limit = limits.body
+        """Bytes of a body that both sides take."""
         auth = "none" if token is None else "token"
         self._hello = messages.Hello(
             version=VERSION,
@@ -217,9 +225,9 @@ class Protocol:
             raise NotSendable(
                 f"{error.object[:200]!r} holds a lone surrogate, which no name may: rename it"
             ) from None
-        if len(body) > self._body_limit:
-            raise LimitExceeded(
-                f"the message has {len(body):,} bytes, and the peer takes {self._body_limit:,}; "
+        if len(body) > self.body_limit:
+            raise TooLarge(
+                f"the message has {len(body):,} bytes, and the peer takes {self.body_limit:,}; "
                 "send large data as bytes or arrays, or raise Limits.body on both sides"
             )
         return frame(kind, body, buffers)
@@ -242,7 +250,7 @@ class Protocol:
         if total > limit:
             raise LimitExceeded(
                 f"the message carries {total:,} bytes of data, and the peer takes {limit:,}; "
-                "send it in parts, or raise Limits.buffers on the other side"
+                "send nbrpc.by_reference(...) of it or a generator, or raise Limits.buffers there"
             )
         return total > CHUNK_SIZE
 
@@ -363,7 +371,7 @@ class Protocol:
             )
         self.peer_limits = hello.limits
         self.peer_features = frozenset(hello.features)
-        self._body_limit = min(self.limits.body, max(1024, hello.limits.get("body", 0)))
+        self.body_limit = min(self.limits.body, max(1024, hello.limits.get("body", 0)))
         self.state = State.PROVING
         if self.role is Role.SERVER:
             self._covered = handshake.transcript(self._server_hello, body, self._channel)

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from nbrpc.protocol.codec import Value
+from nbrpc.protocol.codec import Ancestor, Description, Value
 
 __all__ = [
     "Auth",
     "Cancel",
     "Credit",
+    "Describe",
     "Error",
     "Event",
     "Failure",
@@ -54,6 +55,7 @@ class Kind(enum.IntEnum):
     PONG = 14
     GOODBYE = 15
     CHUNK = 16
+    DESCRIBE = 17
 
 
 class Operation(enum.IntEnum):
@@ -157,7 +159,12 @@ class Reply(msgspec.Struct, array_like=True):
 
 
 class Error(msgspec.Struct, array_like=True):
-    """An exception on the wire."""
+    """An exception on the wire.
+
+    ``ancestry`` begins with the class itself; a builtin exception and one of nbrpc have none.
+    ``number`` names the exception of the sender, who keeps it while it may come back; ``home`` is
+    the number that the receiver gave it.
+    """
 
     type_name: str
     args: list[Value]
@@ -169,6 +176,9 @@ class Error(msgspec.Struct, array_like=True):
     context: "Error | None" = None
     members: "list[Error]" = []
     hops: int = 1
+    ancestry: tuple[Ancestor, ...] = ()
+    number: int = 0
+    home: int = 0
 
 
 class Failure(msgspec.Struct, array_like=True):
@@ -189,6 +199,13 @@ class Release(msgspec.Struct, array_like=True):
     """Give references back: pairs of oid and count, flat."""
 
     counts: list[int]
+
+
+class Describe(msgspec.Struct, array_like=True):
+    """What proxies of a class look like; comes before the first reference that names ``key``."""
+
+    key: int
+    description: Description
 
 
 class Event(msgspec.Struct, array_like=True, dict=True):

@@ -75,12 +75,25 @@ CARRYING: Final = 300.0
 """Seconds that a bundle may take, which do not count as time to connect."""
 
 
+PROBES: Final = 3
+"""Times that ssh asks after its server in the time after which a link is dead."""
+
+
 @dataclass(frozen=True, slots=True)
 class SshDialer(Dialer):
-    """Connects to a server that ssh runs."""
+    """Connects to a server that ssh runs.
+
+    Parameters
+    ----------
+    dead_after
+        Seconds after which ssh ends when its server does not answer, as `Timing.dead_after`; None
+        leaves that to what ssh is configured for.
+    """
+
+    dead_after: float | None = None
 
     @classmethod
-    def of(cls, address: Address, tls: object) -> SshDialer:
+    def of(cls, address: Address, tls: object, dead_after: float | None) -> SshDialer:
         """Make the dialer of an address.
 
         Raises
@@ -92,7 +105,7 @@ class SshDialer(Dialer):
             raise ValueError("tls= is for a host and a port: ssh encrypts by itself")
         if address.token is not None:
             raise ValueError("over ssh no token is needed: leave it out")
-        return cls(address)
+        return cls(address, dead_after=dead_after)
 
     def dial(self, deadline: float) -> SshTransport:
         """Log in, and have a server run there.
@@ -107,7 +120,9 @@ class SshDialer(Dialer):
         host = self.address.host or ""
         far = self.address.far or FarSide()
         seconds = deadline - time.monotonic()
-        command = ssh_command(host, self.address.port, far, max(1, round(seconds)))
+        command = _ssh_command(
+            host, self.address.port, far, max(1, round(seconds)), self.dead_after
+        )
         transport = SshTransport.start(command, self.address.url, held=True)
         transport.delay = 0.0
         try:
@@ -140,7 +155,9 @@ class SshTransport(ProcessTransport):
         return f"the server there ended with code {code}: {words}"
 
 
-def ssh_command(host: str, port: int | None, far: FarSide, seconds: int) -> list[str]:
+def _ssh_command(
+    host: str, port: int | None, far: FarSide, seconds: int, dead_after: float | None
+) -> list[str]:
     """Give the command line of ssh."""
     program = shlex.split(os.environ.get("NBRPC_SSH", "")) or ["ssh"]
     options = {
@@ -150,6 +167,10 @@ def ssh_command(host: str, port: int | None, far: FarSide, seconds: int) -> list
         "ControlMaster": "no",  # one that is there is used; this one ends with its connection
         "RemoteCommand": "none",
     }
+    if dead_after is not None:
+        # It ends at the probe after the last one that it waits for.
+        options["ServerAliveInterval"] = str(max(1, round(dead_after / PROBES)))
+        options["ServerAliveCountMax"] = str(PROBES - 1)
     command = [*program, "-T"]
     for name, value in options.items():
         command += ["-o", f"{name}={value}"]
@@ -346,7 +367,7 @@ class _Progress:
     def tell(self, done: int) -> None:
         """So much is done."""
         percent = 100 * done // self._total
-        if percent >= self._told + 10 or self._told < 0:
+        if percent >= self._told + 10 or self._told < 0 or done == self._total:
             self._told = percent
             self._write(f"\r{self._what} ({self._total / 1e6:.1f} MB) {percent:3} %")
 

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from nbrpc.connection_file import ServerInfo, write
 from nbrpc.objects.exposure import is_exposed
 from nbrpc.server.auth import SSLAuthenticator
 from nbrpc.transports import sockets
 from nbrpc.transports.base import Transport
+from nbrpc.version import __version__
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Encryption", "check_arguments", "check_reach", "has_exposed"]
+    from nbrpc.server.server import Server
+
+__all__ = [
+    "Encryption",
+    "check_arguments",
+    "check_loop",
+    "check_reach",
+    "has_exposed",
+    "write_file",
+]
+
+log = logging.getLogger("nbrpc.server")
 
 
 def check_arguments(
@@ -39,6 +53,26 @@ def check_arguments(
             raise TypeError(f"{name} is a text, not {type(text).__name__}")
     if path is not None and not isinstance(path, str | os.PathLike):
         raise TypeError(f"path is the path of a Unix socket, not {type(path).__name__}")
+
+
+def check_loop(loop: object) -> None:
+    """Refuse a loop on which coroutines of a service cannot run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is none, or closed.
+    """
+    if loop is None:
+        return
+    from asyncio import AbstractEventLoop
+
+    if not isinstance(loop, AbstractEventLoop):
+        raise TypeError(
+            f"loop is an asyncio event loop, or None for one of nbrpc's own, not {loop!r:.80}"
+        )
+    if loop.is_closed():
+        raise ValueError("the event loop for the coroutines of the service is closed")
 
 
 def has_exposed(cls: type, prefix: str) -> bool:
@@ -114,6 +148,28 @@ class Encryption:
         from nbrpc.transports.tls import TlsTransport
 
         return TlsTransport(transport, self.context, is_server=True)
+
+
+def write_file(server: Server) -> Any:
+    """Write the connection file of a server that listens; give its path, or None."""
+    cls = server.service if isinstance(server.service, type) else type(server.service)
+    info = ServerInfo.of_this_process(
+        server_id=server.server_id.hex(),
+        name=server.name,
+        token=server.token or "",
+        service=cls.__name__,
+        host=server.host,
+        port=server.port,
+        path=server.path,
+        allow_code=server.allow_code,
+        version=__version__,
+        fingerprint=server.fingerprint or "",
+    )
+    try:
+        return write(info)
+    except OSError as error:
+        log.warning("no connection file could be written: %s", error)
+        return None
 
 
 def check_reach(host: str, encryption: Encryption, *, insecure: bool, rpyc: bool) -> None:

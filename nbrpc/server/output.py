@@ -3,7 +3,8 @@
 ``sys.stdout``, ``sys.stderr`` and ``sys.stdin`` of the process are replaced by objects that look at
 a context variable each time they are used: inside a remote cell they lead to that cell's `Route`,
 anywhere else to the stream that was there before. So the prints of other threads of the server go
-where they always went, and those of threads and tasks that a cell starts go to the cell.
+where they always went, and those of threads and tasks that a cell starts go to the cell. What is
+written below Python is the business of `nbrpc.server.descriptors`.
 
 Nothing here knows IPython or the wire; `nbrpc.server.shell` puts the two together.
 """
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-__all__ = ["Emit", "Route", "current_route", "redirected"]
+__all__ = ["Emit", "Route", "current_route", "inherited", "redirected"]
 
 Emit = Callable[[str, object], None]
 """Takes one piece of output: its kind and its content; any thread may call it."""
@@ -39,10 +40,20 @@ REFUSAL = (
 
 _route: ContextVar[Route | None] = ContextVar("nbrpc_route", default=None)
 
-# What a process forked by a cell prints goes to the server's console: the way to the peer, and the
-# lock of the route, belong to the parent.
+inherited: dict[str, int] = {}
+"""In a process that a cell has forked, the descriptors by which its prints reach the cell: the way
+to the peer, and the lock of the route, belong to the parent."""
+
+
+def _after_fork() -> None:
+    route = _route.get()
+    if route is not None:
+        inherited.update(route.descriptors)
+    _route.set(None)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _route.set(None))
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Route:
@@ -52,6 +63,13 @@ class Route:
     ----------
     emit
         Called with ``("stdout" | "stderr", str)``, or with whatever `send` is given, in order.
+
+    Attributes
+    ----------
+    descriptors : dict of str to int
+        By which child processes and C code reach the cell, for each kind of text.
+    look_beneath : callable or None
+        Takes what these have written so far, so that it comes before what is printed then.
     """
 
     def __init__(self, emit: Emit) -> None:
@@ -64,8 +82,17 @@ class Route:
         self._sent = 0.0
         self._timer: threading.Timer | None = None
         self.closed = False
+        self.descriptors: dict[str, int] = {}
+        self.look_beneath: Callable[[], None] | None = None
 
     def write(self, kind: str, text: str) -> bool:
+        """Take what Python code of the cell prints; False if the cell has ended."""
+        look = self.look_beneath
+        if look is not None and text != "\n":  # by which `print` ends the line that it has begun
+            look()
+        return self.take(kind, text)
+
+    def take(self, kind: str, text: str) -> bool:
         """Take text for the cell; False if the cell has ended."""
         with self._lock:
             if self.closed:
@@ -85,6 +112,9 @@ class Route:
 
     def send(self, kind: str, content: object) -> bool:
         """Send anything else, after the text before it; False if the cell has ended."""
+        look = self.look_beneath
+        if look is not None:
+            look()
         with self._lock:
             if self.closed:
                 return False
@@ -156,6 +186,11 @@ class RoutedStream(io.TextIOBase):
                 raise TypeError(f"write() argument must be str, not {type(text).__name__}")
             if route.write(self._kind, text):
                 return len(text)
+        elif self._kind in inherited:
+            data = text.encode("utf-8", "replace")
+            while data:
+                data = data[os.write(inherited[self._kind], data) :]
+            return len(text)
         return len(text) if self._original is None else self._original.write(text)
 
     def flush(self) -> None:
@@ -171,7 +206,11 @@ class RoutedStream(io.TextIOBase):
         return current_route() is None and self._original is not None and self._original.isatty()
 
     def fileno(self) -> int:
-        """The file descriptor of the stream below; what is written there bypasses cells."""
+        """The file descriptor by which one writes here; in a cell, for its child processes too."""
+        route = current_route()
+        descriptors = inherited if route is None else route.descriptors
+        if self._kind in descriptors:
+            return descriptors[self._kind]
         if self._original is None:
             raise io.UnsupportedOperation("this process has no console")
         return self._original.fileno()

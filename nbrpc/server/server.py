@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
-from nbrpc.connection_file import ServerInfo, remove, write
+from nbrpc.connection_file import remove
 from nbrpc.errors import NbrpcError
 from nbrpc.options import CODE_ACCESS, Access, Limits, Timing, checked_limits, from_config
 from nbrpc.protocol.machine import Protocol
@@ -28,7 +28,14 @@ from nbrpc.server.accepting import (
     Listener,
 )
 from nbrpc.server.auth import SSLAuthenticator
-from nbrpc.server.listening import Encryption, check_arguments, check_reach, has_exposed
+from nbrpc.server.listening import (
+    Encryption,
+    check_arguments,
+    check_loop,
+    check_reach,
+    has_exposed,
+    write_file,
+)
 from nbrpc.server.main_thread import MainThread
 from nbrpc.server.sessions import Sessions
 from nbrpc.service import Service
@@ -42,7 +49,7 @@ from nbrpc.session.session import Session
 from nbrpc.transports import sockets
 from nbrpc.transports.address import TLS_SCHEME, Address
 from nbrpc.transports.base import Transport
-from nbrpc.version import __version__, about_this_process
+from nbrpc.version import about_this_process
 
 __all__ = ["AS_THIS_PROCESS", "Server", "ServerStatistics"]
 
@@ -102,6 +109,8 @@ class Server:
         where they show certificates.
     config
         RPyC's configuration keys.
+    loop
+        The asyncio event loop on which coroutines of the service run; None is nbrpc's own.
     authenticator
         Sees the socket of each client first; see ``nbrpc.server.auth``. What it finds out is in
         ``connection.credentials``.
@@ -151,11 +160,14 @@ class Server:
         config: Mapping[str, Any] | None = None,
         timing: Timing | None = None,
         limits: Limits | None = None,
+        loop: Any = None,
         authenticator: Callable[[Any], Any] | None = None,
         backlog: int = 512,
         dispatcher: Callable[[], Any] = Workers,
     ) -> None:
         check_arguments(service, host, port, path, token)
+        check_loop(loop)
+        self.loop = loop
         self.path = path = None if path is None else os.fspath(path)
         self.host = None if path else host
         access, self.timing = from_config(config, timing=timing)
@@ -206,7 +218,7 @@ class Server:
             self.address = replace(self.address, scheme=TLS_SCHEME, fingerprint=self.fingerprint)
         self.url = self.address.url
         self.name = name or self.url
-        self._file = self._write_file()
+        self._file = write_file(self)
         self._listener = Listener(self, listener)
         _running.add(self)
         if self.allow_code:
@@ -245,26 +257,6 @@ class Server:
         code = "yes" if self.allow_code else "no"
         told = {"name": self.name, "service": cls.__name__, "allow_code": code}
         return about_this_process(**shared_memory.whereabouts(), **told)
-
-    def _write_file(self) -> Any:
-        cls = self.service if isinstance(self.service, type) else type(self.service)
-        info = ServerInfo.of_this_process(
-            server_id=self.server_id.hex(),
-            name=self.name,
-            token=self.token or "",
-            service=cls.__name__,
-            host=self.host,
-            port=self.port,
-            path=self.path,
-            allow_code=self.allow_code,
-            version=__version__,
-            fingerprint=self.fingerprint or "",
-        )
-        try:
-            return write(info)
-        except OSError as error:
-            log.warning("no connection file could be written: %s", error)
-            return None
 
     # ---- life
 
@@ -386,7 +378,7 @@ class Server:
         session = self._session_class(handshake.protocol)(
             transport,
             handshake.protocol,
-            policy_for(self.access),
+            policy_for(self.access, "server"),
             connecting=False,
             dispatcher=Held(),
             limits=self.limits,
@@ -398,7 +390,8 @@ class Server:
         connection.credentials = handshake.credentials
         if self.encryption.mutual:
             connection.credentials = getattr(transport, "peer_described", None)
-        session.owner = connection
+        session.held = connection
+        session.loop = self.loop
         with self._lock:
             self._handshakes.pop(id(handshake), None)
             self.connections.add(connection)

@@ -31,6 +31,7 @@ from nbrpc.server.cells import (
     main_module,
     traceback_from,
 )
+from nbrpc.server.descriptors import run_tapped
 from nbrpc.server.output import Emit, Route, current_route, redirected
 from nbrpc.session.lookup import complete_name, document_name
 
@@ -125,18 +126,12 @@ class Shell:
             self._count += 1
             name = f"{filename.removesuffix('>')} {self._count}>"
             route = Route(emit)
-            with ExitStack() as stack:
-                stack.enter_context(redirected(route))
-                ipython = self._prepare()
-                import_customary(source, namespace)
-                stack.enter_context(main_module(namespace))
-                if ipython is not None:
-                    stack.enter_context(_entered(ipython, namespace))
-                try:
-                    self._run(source, namespace, name, first_line)
-                except BaseException as error:
-                    error.__traceback__ = traceback_from(error.__traceback__, name)
-                    raise
+            try:
+                with redirected(route):
+                    run_tapped(route, lambda: self._run(source, namespace, name, first_line))
+            except BaseException as error:
+                error.__traceback__ = traceback_from(error.__traceback__, name)
+                raise
 
     def complete(self, source: str, cursor: int, namespace: dict[str, object]) -> dict[str, Any]:
         """Give the names that may stand at `cursor` (a character index into `source`).
@@ -183,6 +178,17 @@ class Shell:
             self._turn.release()
 
     def _run(self, source: str, namespace: dict[str, Any], name: str, first_line: int) -> None:
+        ipython = self._prepare()
+        import_customary(source, namespace)
+        with ExitStack() as stack:
+            stack.enter_context(main_module(namespace))
+            if ipython is not None:
+                stack.enter_context(_entered(ipython, namespace))
+            self._run_source(source, namespace, name, first_line)
+
+    def _run_source(
+        self, source: str, namespace: dict[str, Any], name: str, first_line: int
+    ) -> None:
         ipython = self._ipython
         if ipython is None:
             code = "\n" * (first_line - 1) + source

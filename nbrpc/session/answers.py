@@ -8,7 +8,8 @@ from types import AsyncGeneratorType, GeneratorType, NoneType
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import CallCancelled, NbrpcError, RemoteProtocolError
-from nbrpc.objects.boxing import Boxing, ByValue, Draft
+from nbrpc.objects.boxing import Boxing, Draft
+from nbrpc.objects.draft import DEEP
 from nbrpc.objects.failures import exception_of, failure_of
 from nbrpc.objects.operations import OPERATIONS
 from nbrpc.protocol import messages
@@ -19,6 +20,7 @@ from nbrpc.session.job import UNANSWERED, Cancelled
 
 if TYPE_CHECKING:
     from nbrpc.objects.access import Policy
+    from nbrpc.session.call import Call
     from nbrpc.session.job import RequestJob
     from nbrpc.session.outbox import Outbox
     from nbrpc.session.reactor import Reactor
@@ -51,9 +53,11 @@ class Answers:
     serving: dict[int, RequestJob]
     send: Callable[..., int]
     lose: Callable[[BaseException], None]
+    pending: dict[int, Call]
     operations: dict[int, Callable[[Any, Any], Any]] = SESSION_OPERATIONS
     closed: bool
     dispatcher: Any
+    loop: Any
     outbox: Outbox
     reactor: Reactor
     socket: Any
@@ -86,12 +90,12 @@ class Answers:
             if kind is int or kind is bool or value is None or kind is float:
                 draft = None
                 if not self.boxing.box_plain((value,)):
-                    draft = Draft(self.boxing)
+                    draft = self.boxing.draft()
                     value = self.boxing.box(value, draft)
             else:
                 if job.runner is not None and kind in GENERATORS:
                     job.runner.adopt(value)
-                draft = Draft(self.boxing)
+                draft = self.boxing.draft(job.form, back=True, stays=job.stays)
                 try:
                     value = self.boxing.box(value, draft)
                 except BaseException:
@@ -125,9 +129,12 @@ class Answers:
             self.last_failure = error
         request = job.request
         for value in (*request.args, *(request.kwargs or {}).values()):
-            self.boxing.discard(value)  # of a request that was refused before it was unboxed
-        draft = Draft(self.boxing)
-        record = self.describe_failure(error, draft)
+            # Of a request that was refused before it was unboxed.
+            self.boxing.discard(value, request.buffers)
+        draft = self.boxing.draft(DEEP, back=True)
+        # It may come home only where something of ours waits, maybe behind another connection.
+        parent = request.parent if self.pending else None
+        record = self.describe_failure(error, draft, parent=parent)
         try:
             self.send(Kind.FAILURE, (seq, record), draft, ordered=job.ordered)
         except NbrpcError as problem:
@@ -140,12 +147,26 @@ class Answers:
             except NbrpcError:
                 log.debug("nor could a short one")
 
-    def describe_failure(self, error: BaseException, draft: Draft) -> messages.Error:
+    def describe_failure(
+        self, error: BaseException, draft: Draft, *, parent: int | None = None
+    ) -> messages.Error:
         """Describe an exception for the peer."""
+
+        def box(arg: object) -> Any:
+            draft.restart()  # each value is read by itself
+            state = draft.checkpoint()
+            try:
+                return self.boxing.box(arg, draft)
+            except BaseException:  # a text stands for it then
+                draft.rollback(state)
+                raise
+
         return failure_of(
             error,
-            lambda arg: self.boxing.box(ByValue(arg), draft),
+            box,
             include_traceback=self.policy.access.include_local_traceback,
+            classes=self.boxing.error_classes,
+            parent=parent,
         )
 
     def error_of(self, reply: Any, *, allow_stop: bool) -> BaseException:
@@ -154,18 +175,19 @@ class Answers:
             reply.error,
             lambda value: self.boxing.unbox(value, reply.buffers),
             allow_stop=allow_stop,
+            classes=self.boxing.error_classes,
+            call=reply.seq,
         )
         return error if self.custom_error is None else self.custom_error(reply.error, error)
 
-    def run_coroutine(self, job: RequestJob, coroutine: Any, *, by_value: bool) -> Any:
+    def run_coroutine(self, job: RequestJob, coroutine: Any) -> Any:
         """Run a coroutine of the user; the answer comes when it is done."""
         from nbrpc.session import loops
 
         if job.runner is not None:
             # A serial service keeps to its one thread.
-            value = job.runner.run(coroutine)
-            return ByValue(value) if by_value else value
-        loops.run(self, job, coroutine, by_value=by_value)
+            return job.runner.run(coroutine)
+        loops.run(self, job, coroutine)
         return UNANSWERED
 
     @staticmethod

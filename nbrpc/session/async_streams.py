@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbrpc.session import loops
 from nbrpc.session.call import current_job
-from nbrpc.session.job import UNANSWERED, Cancelled
+from nbrpc.session.job import UNANSWERED
 from nbrpc.session.streams import CHUNK, Stream
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class AsyncStream(Stream):
 
     def __init__(self, session: Session, job: RequestJob, target: Any, credit: int) -> None:
         super().__init__(session, job, target, credit)
-        self.loop = session.dispatcher.event_loop(job) or loops.loop()
+        self.loop = loops.loop_for(session, job)
         self.more = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -31,11 +31,11 @@ class AsyncStream(Stream):
         """The peer wants more; from the thread that reads."""
         with self._lock:
             self.credit += amount
-        self.loop.call_soon_threadsafe(self.more.set)
+        loops.tell(self.loop, self.more.set)
 
     def cancel(self) -> None:
         """The peer wants no more."""
-        self.loop.call_soon_threadsafe(self._cancel_task)
+        loops.tell(self.loop, self._cancel_task)
 
     def _cancel_task(self) -> None:
         if self.task is not None:
@@ -55,7 +55,7 @@ class AsyncStream(Stream):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
-            self._finish(Cancelled())  # before its first step
+            self._finish(loops.cancelled(self.job))  # before its first step
 
     async def _run(self) -> None:
         current_job.set(self.job)
@@ -80,7 +80,7 @@ class AsyncStream(Stream):
             self._finish(None)
         except asyncio.CancelledError:
             await self._close(iterator)
-            self._finish(Cancelled())
+            self._finish(loops.cancelled(self.job))
         except BaseException as error:  # user code: whatever it raises is the answer
             self._finish(error)
 
@@ -118,5 +118,9 @@ def open_stream(session: Session, job: RequestJob, target: Any, credit: int) -> 
     stream = AsyncStream(session, job, target, credit)
     session.streams[job.seq] = stream
     job.canceller = stream.cancel
-    stream.loop.call_soon_threadsafe(stream.begin)
+    try:
+        loops.begin(job, stream.loop, stream.begin)
+    except RuntimeError:
+        del session.streams[job.seq]
+        raise
     return UNANSWERED

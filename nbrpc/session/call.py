@@ -43,8 +43,13 @@ class Call:
     """Whether a thread that waits for it may read the session's socket: not when something else
     than that socket may end it."""
 
+    holds = True
+    """Whether the deadline of a wait for it is one for the waits inside of it as well."""
+
     # Defaults of the class rather than of each object: most calls never change them.
     depth: int = 0
+    expires: float | None = None
+    """When it is waited for no longer, whoever waits."""
     patience: float = 0.0
     """Seconds for which the waiting thread runs nothing that an RPyC peer asks."""
     reply: Any = None
@@ -52,8 +57,12 @@ class Call:
     waiting: bool = False
     jobs: deque[Any] | None = None
     lock: LockType | None = None
-    not_begun: str | None = None
-    """Why it has not begun, until the waiting thread shows that."""
+    wait_text: str | None = None
+    """What it waits for, until the waiting thread shows that."""
+    wait_shown: bool = False
+    """Whether that is shown until the wait is over."""
+    watched: bool = False
+    """Whether somebody looks at the session all the time, and shows when the peer is silent."""
 
     def __init__(self, session: Session, seq: int) -> None:
         self.session = session
@@ -99,17 +108,28 @@ class Call:
 
     def on_progress(self, done: float, total: float | None, text: str) -> None:
         """The peer says how far it is; below 0 it has not begun, and the text says why."""
-        if done < 0 and self.waiting and Call.show_wait is not None:
-            told, self.not_begun = self.not_begun is not None, text
+        if done < 0:
+            self.tell_wait(text)
+
+    def tell_wait(self, text: str) -> None:
+        """Have the thread that waits show why; without text there is no reason any more."""
+        if self.waiting and Call.show_wait is not None:
+            told, self.wait_text = self.wait_text is not None, text
             if not told:
-                self.add_job(_NotBegun(self))
+                self.add_job(_ShowWait(self))
+
+    def end_wait(self) -> None:
+        """What was shown is over: the thread waits no longer."""
+        self.wait_shown = False
+        if Call.show_wait is not None:
+            Call.show_wait(self, "")
 
     def on_output(self, kind: str, content: Any) -> None:
         """The running cell printed or displayed something."""
 
 
-class _NotBegun:
-    """Shows why a call has not begun, on the thread that waits for it."""
+class _ShowWait:
+    """Shows what a call waits for, on the thread that does."""
 
     __slots__ = ("_call",)
 
@@ -118,6 +138,7 @@ class _NotBegun:
 
     def run(self) -> None:
         call = self._call
-        text, call.not_begun = call.not_begun, None
+        text, call.wait_text = call.wait_text, None
         if text is not None and Call.show_wait is not None and call.waiting:
+            call.wait_shown = bool(text) and not call.watched
             Call.show_wait(call, text)

@@ -19,7 +19,15 @@ from nbrpc.session.result import AsyncResult
 if TYPE_CHECKING:
     from nbrpc.session.session import Session
 
-__all__ = ["AsyncFunction", "async_", "buffiter", "obtain", "timed", "wait_for_return"]
+__all__ = [
+    "AsyncFunction",
+    "async_",
+    "buffiter",
+    "obtain",
+    "start_request",
+    "timed",
+    "wait_for_return",
+]
 
 
 class AsyncFunction:
@@ -125,6 +133,40 @@ def wait_for_return(result: AsyncResult, error: NbrpcError, *request: Any) -> No
     result.give(error=error)
 
 
+def start_request(
+    session: Session,
+    op: int,
+    oid: int,
+    name: str,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    *,
+    call: str = "",
+    keep: object = None,
+) -> AsyncResult:
+    """Send a request and give its result, which may still be on its way.
+
+    Parameters
+    ----------
+    call
+        What is called, for people; the name unless given.
+    keep
+        What must live until the request is answered.
+    """
+    result = AsyncResult(session, session.next_seq(), call or name, session.name)
+    result.keep = keep
+    try:
+        session.send_request(result, op, oid, name, args, kwargs)
+    except ConnectionLost as error:
+        wait_for_return(result, error, op, oid, name, args, kwargs)
+        if result.done:
+            raise
+    except BaseException as error:  # also an interrupt, and it is raised again
+        result.give(error=error)  # a board may have it already
+        raise
+    return result
+
+
 def _shown(name: str, args: tuple[Any, ...]) -> Any:
     # Made into text when somebody looks: most results are never displayed.
     return (name, args) if args else name
@@ -196,7 +238,8 @@ def _check_callable(user: str, function: object) -> None:
 def obtain(obj: Any) -> Any:
     """Give a copy of what a proxy stands for; anything else as it is.
 
-    Built-in containers, arrays, tables and registered classes can be copied. Nothing is pickled.
+    What can be copied is what `by_value` copies: data, with nothing in it that is none. Nothing is
+    pickled.
 
     Raises
     ------

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import AccessDenied
-from nbrpc.objects.boxing import ByReference, ByValue, Draft
+from nbrpc.objects.boxing import ByReference, ByValue
+from nbrpc.objects.draft import DEEP, SHALLOW
 from nbrpc.objects.operations import arguments
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.session.answers import SESSION_OPERATIONS
@@ -54,11 +55,13 @@ def _needs_code(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], An
 
 def _import(_session: Session, job: RequestJob) -> ByReference:
     """Import a module."""
+    job.stays = True
     return ByReference(importlib.import_module(job.request.name))
 
 
 def _evaluate(session: Session, job: RequestJob) -> Any:
     """Evaluate an expression in the connection's namespace."""
+    job.form, job.stays = SHALLOW, True
     return eval(job.request.name, namespace_of(session))  # noqa: S307 - what allow_code allows
 
 
@@ -68,6 +71,7 @@ def _execute(session: Session, job: RequestJob) -> Any:
     ``("traceback",)`` asks for the traceback of the last request that failed, for a post-mortem.
     """
     args, _ = arguments(session, job.request)
+    job.form, job.stays = SHALLOW, True
     if args and args[0] == "traceback":
         failure = session.last_failure
         return None if failure is None else failure.__traceback__
@@ -123,8 +127,8 @@ def send_output(session: Session, seq: int, kind: str, content: object) -> None:
     NbrpcError
         It cannot be sent.
     """
-    draft = Draft(session.boxing)
-    boxed = session.boxing.box_deep(content, draft)
+    draft = session.boxing.draft(DEEP, back=True)
+    boxed = session.boxing.box(content, draft)
     session.send(Kind.OUTPUT, (seq, kind, boxed), draft, ordered=True)
 
 

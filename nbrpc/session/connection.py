@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from nbrpc.errors import AccessDenied, CallTimeout, ConnectionLost
+from nbrpc.errors import AccessDenied, CallTimeout
 from nbrpc.objects.boxing import by_value
-from nbrpc.objects.proxy import target_of
 from nbrpc.options import check_seconds
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.call import Call
-from nbrpc.session.calling import wait_for_return
 from nbrpc.session.dispatch import Dispatcher, Queue
+from nbrpc.session.dropping import dropped
+from nbrpc.session.modules import Modules, lives
 from nbrpc.session.named_sessions import Sessions
 from nbrpc.session.result import AsyncResult
 from nbrpc.session.waiting import wait_for
@@ -72,15 +74,15 @@ class Connection:
         self.name = about.get("name") or url
         self.protocol = session.protocol.name
         self.credentials: object = None
-        self.known_root: Any = None
-        """The proxy of what the peer serves, once somebody has asked for it."""
-        self._modules: Modules | None = None
+        self._root: Any = None
+        self._root_ref: weakref.ref[Any] | None = None
+        # Nothing that is made here refers to the connection: it ends when its user drops it.
+        self._sessions: Sessions | None = None
+        self._modules: dict[str, Any] = {}
         self._builtins: Any = None
         self._namespace: Any = None
         self.revival: Revival | None = None
         """Brings the connection back when its link is lost, with ``reconnect=True``."""
-        self.sessions = Sessions(self)
-        """The named sessions of the peer, and the one that this connection is attached to."""
         self.renewals: list[Callable[[Session], object]] = []
         """Called with the new session when the connection has come back."""
 
@@ -96,17 +98,29 @@ class Connection:
 
     @property
     def state(self) -> str:
-        """``open``, ``reconnecting`` or ``closed``."""
+        """``open``, ``silent``, ``reconnecting`` or ``closed``.
+
+        A silent peer is there, and has let a ping wait for one heartbeat; see `Timing`.
+        """
         if not self.session.closed:
-            return "open"
+            return "silent" if self.session.silent_for else "open"
         return "reconnecting" if self.revival is not None and self.revival.working else "closed"
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which the peer has not answered a ping; 0.0 when it is not silent."""
+        return self.session.silent_for
 
     def renew(self, session: Session, about: dict[str, str], url: str) -> Connection:
         """Go on with another session of the same place, after the link was lost; see `Revival`."""
         del url
+        for turns in self.session.dispatcher.loops:
+            session.dispatcher.serve_on(turns.loop)
+        session.revival = self.revival
         self.session, self.peer = session, about
         session.name = self.name
-        self._modules = self._builtins = self._namespace = None
+        self._builtins = self._namespace = None
+        self._modules = {}
         for renewal in self.renewals:
             renewal(session)
         return self
@@ -129,6 +143,14 @@ class Connection:
         dispatcher = self.session.dispatcher
         if isinstance(dispatcher, Queue):
             dispatcher.close()
+
+    def __del__(self) -> None:
+        session = vars(self).get("session")  # or it was never made
+        if session is None or self.closed or sys.is_finalizing():
+            return
+        self._root = self._builtins = self._namespace = None  # what others hold of it counts
+        self._modules = {}
+        dropped(self)
 
     def __enter__(self) -> Self:
         return self
@@ -160,9 +182,12 @@ class Connection:
         """
         del data
         check_seconds("the timeout", timeout)
+        begun = time.monotonic()
         try:
             return self.session.ping(timeout)
         except CallTimeout:
+            if timeout is None or time.monotonic() - begun < timeout:
+                raise  # the call inside of which this is
             raise CallTimeout(f"{self.name} did not answer a ping within {timeout} s") from None
 
     def statistics(self) -> Statistics:
@@ -188,10 +213,24 @@ class Connection:
     @property
     def root(self) -> Any:
         """What the peer serves."""
-        if self.known_root is None:
-            self.known_root = self.session.request(Operation.ROOT, 0, "")
-            self.session.root_oid = self.known_root._nbrpc_oid_
-        return self.known_root
+        root = self._root
+        if root is None:
+            root = self._root = self.session.request(Operation.ROOT, 0, "")
+            self._root_ref = weakref.ref(root)
+            self.session.root_oid = root._nbrpc_oid_
+        return root
+
+    @property
+    def known_root(self) -> Any:
+        """The proxy of what the peer serves, once somebody has asked for it and while it lives."""
+        return None if self._root_ref is None else self._root_ref()
+
+    @property
+    def sessions(self) -> Sessions:
+        """The named sessions of the peer, and the one that this connection is attached to."""
+        if self._sessions is None:
+            self._sessions = Sessions(self)
+        return self._sessions
 
     def describe(self) -> list[tuple[str, str, str | None, str | None]]:
         """Give what the root exposes: name, kind, signature and docstring of each, in two trips.
@@ -245,25 +284,30 @@ class Connection:
             The connection has ended and nothing is left to run.
         """
         check_seconds("the timeout", timeout)
-        session = self.session
-        dispatcher = session.dispatcher
-        if dispatcher.run_queued():
+        if self.session.dispatcher.run_queued():
             return True
-        if session.closed:
-            raise session.lost_error()
         if timeout == 0:
             return self._look()
-        arrival = _Arrival(session, dispatcher)
         deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            wait_for(arrival, deadline)
-        except CallTimeout:
-            return False
-        return arrival.ran
+        while True:
+            session = self.session
+            if session.closed and self.closed:
+                raise session.lost_error()
+            arrival = _Arrival(session, session.dispatcher)
+            try:
+                wait_for(arrival, deadline)
+            except CallTimeout:
+                if deadline is None or time.monotonic() < deadline:
+                    raise  # the call inside of which this is
+                return False
+            if arrival.ran or not session.comes_back:
+                return arrival.ran
 
     def _look(self) -> bool:
         """Take what the socket has now, and run it."""
         session = self.session
+        if session.closed and self.closed:
+            raise session.lost_error()
         if session.reading.acquire(False):
             session.read_now()
         return bool(session.dispatcher.run_queued())
@@ -312,27 +356,14 @@ class Connection:
         call: str = "",
     ) -> AsyncResult:
         """Send a request and give its result, which may still be on its way."""
-        session = self.session
-        result = AsyncResult(session, session.next_seq(), call or name, self.name)
-        try:
-            session.send_request(result, op, oid, name, args, kwargs)
-        except ConnectionLost as error:
-            wait_for_return(result, error, op, oid, name, args, kwargs)
-            if result.done:
-                raise
-        except BaseException as error:  # also an interrupt, and it is raised again
-            result.give(error=error)  # a board may have it already
-            raise
-        return result
+        return self.session.start_request(op, oid, name, args, kwargs, call=call)
 
     # ---- code; the peer must allow it
 
     @property
     def modules(self) -> Modules:
         """The peer's modules: ``conn.modules.os`` or ``conn.modules["os.path"]``."""
-        if self._modules is None:
-            self._modules = Modules(self._import)
-        return self._modules
+        return Modules(self._import, self._modules)
 
     def _import(self, name: str) -> Any:
         _check_text("the name of a module", name)
@@ -341,7 +372,7 @@ class Connection:
     @property
     def builtins(self) -> Any:
         """The peer's builtins."""
-        if not _lives(self._builtins):
+        if not lives(self._builtins):
             self._builtins = self._import("builtins")
         return self._builtins
 
@@ -350,7 +381,7 @@ class Connection:
     @property
     def namespace(self) -> Any:
         """The namespace of `eval`, `execute` and cells."""
-        if not _lives(self._namespace):
+        if not lives(self._namespace):
             self._namespace = self.session.request(Operation.EXECUTE, 0, "", ("namespace",))
         return self._namespace
 
@@ -430,7 +461,9 @@ def _check_text(what: str, text: object) -> None:
 
 
 class _Arrival(Call):
-    """Waits until the dispatcher has run something, or the session has ended."""
+    """Waits until the dispatcher has run something, the session has ended, or another is there."""
+
+    holds = False  # what comes is waited for so long, and may then take its time
 
     def __init__(self, session: Session, dispatcher: Any) -> None:
         self.dispatcher = dispatcher
@@ -443,48 +476,12 @@ class _Arrival(Call):
 
     @property
     def done(self) -> bool:
-        """Whether something was run, or nothing will come."""
-        return self.ran or self.session.closed
+        """Whether something was run, or nothing will come this way."""
+        session = self.session
+        return self.ran or (
+            session.closed and (not session.comes_back or session.owner.session is not session)
+        )
 
     @done.setter
     def done(self, value: bool) -> None:
         """It ends with an arrival only."""
-
-
-def _lives(proxy: object) -> bool:
-    """Whether this is a proxy, of a session that is not lost: then it need not be asked for."""
-    target: Any = target_of(proxy)
-    return target is not None and not target[0].closed
-
-
-class Modules:
-    """The modules of a peer, imported as they are named."""
-
-    def __init__(self, load: Callable[[str], Any]) -> None:
-        self._load = load
-        self._known: dict[str, Any] = {}
-
-    def __repr__(self) -> str:
-        return f"<modules of a peer: {len(self._known)} loaded>"
-
-    def __getitem__(self, name: str) -> Any:
-        if isinstance(name, tuple):
-            name = ".".join(name)
-        if not _lives(self._known.get(name)):
-            self._known[name] = self._load(name)
-        return self._known[name]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith(("_ipython_", "_repr_", "__")):
-            raise AttributeError(name)
-        return self[name]
-
-    def __contains__(self, name: str) -> bool:
-        try:
-            self[name]
-        except ImportError:
-            return False
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._known)

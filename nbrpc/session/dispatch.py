@@ -1,10 +1,11 @@
-"""Where requests and events of the peer run: one dispatcher per connection.
+"""Where requests and events of the peer run: one dispatcher per connection, which outlives a link.
 
 `Workers`
     On the reactor's threads; servers.
 `Queue`
     Whenever the user talks to the connection: during its calls, in ``serve`` and ``poll_all``.
-    What a plain script has, as RPyC's tutorial describes it.
+    What a plain script has, as RPyC's tutorial describes it. A program on asyncio has its loop run
+    them (`nbrpc.session.awaiting`).
 `Thread`
     On a thread of its own, at once: `BgServingThread`.
 `Loop`
@@ -17,6 +18,7 @@ A serial service has one thread per instance (``serial``), whatever the dispatch
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from _thread import allocate_lock, get_ident
@@ -25,7 +27,9 @@ from collections.abc import Callable
 from typing import Any
 
 from nbrpc.session import interrupts, serial
+from nbrpc.session.awaiting import Turns
 from nbrpc.session.call import Call
+from nbrpc.session.job import Claim, RequestJob
 from nbrpc.session.reactor import WORKER_LIMIT, reactor
 from nbrpc.session.waker import Waker
 from nbrpc.session.worker import run_safely
@@ -89,11 +93,17 @@ class Dispatcher:
         """Begin no further job of the connection, or go on; one that runs may still wait."""
 
     def session_ended(self, session: Any) -> None:
-        """The session has ended."""
+        """The session has ended; another may take its place, see `Session.comes_back`."""
+
+    loops: Any = ()
+    """The `Turns` of the event loops that serve the connection."""
+
+    def serve_on(self, loop: Any) -> None:
+        """Run what is queued for threads that wait on an event loop as well, from now on."""
 
     def event_loop(self, job: Any) -> Any:
-        """Give the asyncio loop for the coroutine of a job that runs; None is nbrpc's own."""
-        return None
+        """Give the event loop that turns while the coroutine of a job runs, if that is its own."""
+        return job.loop
 
 
 AT_ONCE = 4
@@ -212,10 +222,11 @@ class Queued(Dispatcher):
 
 
 class Queue(Queued):
-    """Keep jobs until the user talks to the connection."""
+    """Keep jobs until the user talks to the connection, or awaits something of it."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.loops: list[Turns] = []
         self._waker: Waker | None = None
         self._ended = False
         self._running: set[int] = set()
@@ -227,14 +238,35 @@ class Queue(Queued):
         self._wake()
         if self._waker is not None:
             self._waker.set()
+        if self.loops:
+            self._wake_loops()
+
+    def serve_on(self, loop: Any) -> None:
+        """Run jobs on an event loop as well, while it turns; called on its thread."""
+        if all(turns.loop is not loop for turns in self.loops):
+            self.loops.append(Turns(self, loop))
+        if self.jobs:
+            self._wake_loops()
+
+    def _wake_loops(self) -> None:
+        for turns in list(self.loops):
+            if not turns.wake():
+                self.loops.remove(turns)
 
     def serves_waiters(self, *, nested: bool = False) -> bool:
         """Always; inside of a job only for RPyC's peers, since events neither nest nor overtake."""
         return nested or get_ident() not in self._running
 
-    def run_queued(self, *, nested: bool = False) -> bool:
-        """Run what is queued at this moment; of what comes inside of a job, one."""
+    def run_queued(self, *, nested: bool = False, loop: Any = None) -> bool:
+        """Run what is queued at this moment; of what comes inside of a job, one.
+
+        Parameters
+        ----------
+        loop
+            The event loop in whose turn this is, and which must have the next one soon.
+        """
         ran = False
+        ends = math.inf if loop is None else time.perf_counter() + Loop.SLICE
         jobs = self.jobs
         if jobs:
             thread = get_ident()
@@ -247,7 +279,11 @@ class Queue(Queued):
                     except IndexError:
                         break
                     ran = True
+                    if loop is not None and isinstance(job, RequestJob | Claim):
+                        job.loop = loop
                     job.run()
+                    if loop is not None and time.perf_counter() >= ends:
+                        break
             finally:
                 if outermost:
                     self._running.discard(thread)
@@ -280,7 +316,7 @@ class Queue(Queued):
 
 
 class Thread(Queued):
-    """Run jobs at once, one after the other, on a thread of its own that ends with the session."""
+    """Run jobs at once, one after the other, on a thread that ends with the connection."""
 
     def __init__(self, name: str = "nbrpc-serving") -> None:
         super().__init__()
@@ -324,9 +360,10 @@ class Thread(Queued):
         return True
 
     def session_ended(self, session: Any) -> None:
-        """Finish what is queued and end the thread."""
+        """Finish what is queued and end the thread, unless another session takes over."""
         super().session_ended(session)
-        self.submit(None)
+        if not session.comes_back:
+            self.submit(None)
 
 
 class Loop(Queued):

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from nbrpc.session.call import Call
-from nbrpc.session.subscriptions import RemoteEvent, Subscription
+from nbrpc.session.remote_events import RemoteEvent
+from nbrpc.session.subscriptions import Subscription
 from nbrpc.session.waiting import wait_for
 
 __all__ = ["EventStream", "stream_async"]
@@ -96,6 +97,7 @@ async def stream_async(event: RemoteEvent) -> AsyncIterator[Any]:
         loop.call_soon_threadsafe(queue.put_nowait, _item(args))
 
     subscription = await asyncio.to_thread(event.subscribe, take, direct=True, paid_by_taker=True)
+    subscription.session.dispatcher.serve_on(loop)
     subscription.on_end = lambda _subscription: loop.call_soon_threadsafe(queue.put_nowait, ended)
     try:
         while not subscription.closed or not queue.empty():

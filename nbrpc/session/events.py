@@ -12,6 +12,10 @@ the producer knows how many bytes are **in flight**: sent, and not done with ove
 of the bound in flight it sends no more, and the other half may wait here; a single event may be
 larger. Nothing of this depends on whether the consumer reads its socket.
 
+A producer counts what it emits, and tells the number to each subscriber. One that comes back after
+its link was lost learns from the two numbers what it has missed: what was on its way, what waited
+here, and what was emitted meanwhile. All of that counts as dropped.
+
 policies
     ``drop_oldest``  a full queue loses its oldest event, and counts it;
     ``latest``       only the newest event waits;
@@ -21,8 +25,10 @@ policies
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import secrets
 import threading
 import time
 import weakref
@@ -106,11 +112,14 @@ class event:  # noqa: N801 - declared like a property
 
 _binding = threading.Lock()
 _events: weakref.WeakSet[BoundEvent] = weakref.WeakSet()
+_process = secrets.token_bytes(8)
+_marks = itertools.count(1)
 
 
 def _after_fork() -> None:
-    global _binding  # noqa: PLW0603 - another thread of the parent may have held it
+    global _binding, _process  # noqa: PLW0603 - a thread of the parent may have held the lock
     _binding = threading.Lock()
+    _process = secrets.token_bytes(8)
     for event in list(_events):
         event.forked()
 
@@ -131,12 +140,17 @@ class BoundEvent:
         self.name = name
         self.block = block
         self.subscribers: tuple[Subscriber, ...] = ()
-        self._lock = threading.Lock()
+        self.mark = (_process, next(_marks))
+        """Tells this event from all others, also of processes that took this one's place."""
+        self._emitted = 0
+        # Reentrant: a finalizer or a signal handler may emit while `emit` holds it.
+        self._lock = threading.RLock()
         _events.add(self)
 
     def forked(self) -> None:
         """In a forked child: who subscribed did so with the parent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self.mark = (_process, next(_marks))
         self.subscribers = ()
 
     def __repr__(self) -> str:
@@ -150,16 +164,25 @@ class BoundEvent:
         NotSendable
             An argument cannot travel; nobody received the event.
         """
+        with self._lock:  # who subscribes meanwhile gets this event, or is told its number
+            self._emitted += 1
+            subscribers = self.subscribers
         deadline = None
-        for subscriber in self.subscribers:
-            if subscriber.policy == "block" and deadline is None:
-                deadline = time.monotonic() + BLOCK_TIME
-            subscriber.push(args, deadline)
+        try:
+            for subscriber in subscribers:
+                if subscriber.policy == "block" and deadline is None:
+                    deadline = time.monotonic() + BLOCK_TIME
+                subscriber.push(args, deadline)
+        except Exception:
+            with self._lock:
+                self._emitted -= 1
+            raise
 
-    def add(self, subscriber: Subscriber) -> None:
-        """Send to one more."""
+    def add(self, subscriber: Subscriber) -> int:
+        """Send to one more; give how many events were emitted before."""
         with self._lock:
             self.subscribers = (*self.subscribers, subscriber)
+            return self._emitted
 
     def remove(self, subscriber: Subscriber) -> None:
         """Send to one less."""
@@ -316,7 +339,7 @@ class Subscriber:
         boxing = self.session.boxing
         if boxing.box_plain(args):
             return args, None
-        draft = Draft(boxing)
+        draft = boxing.draft(back=True)
         try:
             return [boxing.box(arg, draft) for arg in args], draft
         except BaseException:  # and it is raised again
@@ -376,7 +399,7 @@ class Subscriber:
                 self._room.notify_all()
 
 
-def _subscribe(session: Session, job: RequestJob) -> None:
+def _subscribe(session: Session, job: RequestJob) -> tuple[bytes, int, int]:
     """Carry out a subscription of the peer."""
     request = job.request
     target = find_object(session, request)
@@ -385,11 +408,20 @@ def _subscribe(session: Session, job: RequestJob) -> None:
         target = session.policy.read(target, part)
     if name.startswith("_") or not is_event(find(type(target), name)):
         raise AccessDenied(f"{type(target).__name__} has no event {name!r}")
-    accept_subscriber(session, request, getattr(target, name))
+    return accept_subscriber(session, request, getattr(target, name))
 
 
-def accept_subscriber(session: Session, request: messages.Request, source: BoundEvent) -> None:
-    """Add the subscriber that a request describes."""
+def accept_subscriber(
+    session: Session, request: messages.Request, source: BoundEvent
+) -> tuple[bytes, int, int]:
+    """Add the subscriber that a request describes.
+
+    Returns
+    -------
+    tuple
+        The mark of the event, and how many were emitted before: what a subscriber that comes back
+        has missed meanwhile.
+    """
     try:
         channel, policy, maxsize = request.args
     except ValueError:
@@ -410,9 +442,10 @@ def accept_subscriber(session: Session, request: messages.Request, source: Bound
         raise LimitExceeded("the peer has too many subscriptions")
     subscriber = Subscriber(session, source, channel, str(policy), maxsize)
     session.subscribers[channel] = subscriber
-    source.add(subscriber)
+    emitted = source.add(subscriber)
     if session.closed:
         subscriber.end()
+    return (*source.mark, emitted)
 
 
 def _unsubscribe(session: Session, job: RequestJob) -> None:

@@ -63,6 +63,10 @@ class GatheredResult(LocalResult):
         except Exception as error:  # the first one's is that of the whole
             self.give(error=error)
 
+    def sessions_awaited(self) -> Iterable[Session]:
+        """Give the sessions of all that have not ended."""
+        return [s for item in self.items if not item.done for s in item.sessions_awaited()]
+
     def cancel(self) -> bool:
         """Cancel all that have not ended."""
         if self.done:

@@ -42,9 +42,9 @@ __all__ = [
 ]
 
 CORE = str(Path(__file__).resolve().parent.parent)
-CORE_FOLDERS = tuple(
+CORE_FILES = tuple(
     f"{CORE}/{name}".replace("\\", "/")
-    for name in ("session/", "protocol/", "objects/", "transports/")
+    for name in ("session/", "protocol/", "objects/", "transports/", "server/descriptors.py")
 )
 
 AGAIN = 0.003
@@ -92,7 +92,7 @@ def runs_user_code(function: Function) -> Function:
 
 
 def _is_core(code: CodeType) -> bool:
-    return code.co_filename.startswith(CORE_FOLDERS)
+    return code.co_filename.startswith(CORE_FILES)
 
 
 def _may_strike(frame: FrameType | None) -> bool:

@@ -21,8 +21,10 @@ from _thread import allocate_lock, get_ident
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import CallCancelled, CallTimeout
+from nbrpc.objects.draft import DATA
 from nbrpc.session import interrupts
 from nbrpc.session.call import current_job
+from nbrpc.session.waiting import within
 
 if TYPE_CHECKING:
     from nbrpc.protocol.messages import Request
@@ -48,6 +50,10 @@ class RequestJob:
 
     # Defaults of the class rather than of each object: most jobs never change them.
     depth: int = 0
+    form: int = DATA
+    """How much of the result is copied."""
+    stays: bool = False
+    """Whether the objects in the result belong to this side for good."""
     deadline: float | None = None
     begun: bool = False
     interruptible: bool = True
@@ -59,7 +65,11 @@ class RequestJob:
     """Whether the answer must not overtake output that was sent before."""
     runner: Any = None
     """On a serial service's thread: its `asyncio.Runner`."""
+    loop: Any = None
+    """The event loop in whose turn this runs, so that a coroutine may run there."""
     last_progress: float = 0.0
+    at_cancel: Any = None
+    """What a cancel does besides: a cell has child processes."""
     _thread: int = 0
     _open: bool = False
     _injected: bool = False
@@ -155,6 +165,8 @@ class RequestJob:
     def cancel(self) -> None:
         """Stop the job, as far as it lets itself be stopped; from the thread that reads."""
         self._cancelled = True
+        if self.at_cancel is not None:
+            self.at_cancel()
         if self.canceller is not None:
             self.canceller()
             return
@@ -199,11 +211,12 @@ class Claim:
     dispatcher. Without it, a job that starts a call and waits for it later would wait for ever.
     """
 
-    __slots__ = ("_call", "_job", "runner")
+    __slots__ = ("_call", "_job", "loop", "runner")
 
     def __init__(self, call: Call, job: RequestJob) -> None:
         self._call = call
         self._job = job
+        self.loop: Any = None
         self.runner: Any = None
 
     @property
@@ -219,8 +232,10 @@ class Claim:
     def run(self) -> None:
         """Run the job, unless a waiting thread has."""
         if self._call.take_job(self._job):
+            self._job.loop = self.loop
             self._job.runner = self.runner
-            self._job.run()
+            with within(self._call.expires):
+                self._job.run()
 
 
 class _Retry:

@@ -19,6 +19,8 @@ class LocalResult(AsyncResult):
 class _Nowhere:
     """The session of a result that belongs to no connection."""
 
+    nests = False
+
     def __init__(self) -> None:
         from nbrpc.session.dispatch import Workers
 
@@ -26,6 +28,7 @@ class _Nowhere:
         self.closed = True
         self.pending: dict[int, Call] = {}
         self.waiters: set[Call] = set()
+        self.unread: set[int] = set()
 
     def ensure_read(self) -> None:
         """Nothing is read."""

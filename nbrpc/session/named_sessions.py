@@ -269,9 +269,7 @@ class Sessions:
         if not self.attached:
             return
         try:
-            told = session.request(
-                Operation.SESSION, 0, "attach", (self.attached,), timeout=timeout
-            )
+            told = session.ask(Operation.SESSION, 0, "attach", (self.attached,), timeout=timeout)
         except ConnectionLost:
             return  # it is tried again
         except NbrpcError as error:

@@ -15,7 +15,6 @@ from nbrpc.options import Access, Limits, Timing
 from nbrpc.protocol.machine import Foreign, Protocol, Ready
 from nbrpc.session import dispatch, interrupts, shared_memory
 from nbrpc.session.connection import Connection
-from nbrpc.session.reactor import reactor
 from nbrpc.session.session import Session
 from nbrpc.transports.base import WHOLE_READ, Transport
 
@@ -23,14 +22,20 @@ __all__ = ["Terms", "begin", "open_connection", "open_rpyc_connection", "policy_
 
 log = logging.getLogger("nbrpc.session")
 
-_policies: dict[Access, Policy] = {}
+_policies: dict[tuple[Access, str], Policy] = {}
 
 
-def policy_for(access: Access) -> Policy:
-    """Give the policy of some access rules; sessions with equal rules share what it learns."""
-    policy = _policies.get(access)
+def policy_for(access: Access, side: str) -> Policy:
+    """Give the policy of some access rules; sessions with equal rules share what it learns.
+
+    Parameters
+    ----------
+    side
+        Which side of the connection has them: client or server.
+    """
+    policy = _policies.get((access, side))
     if policy is None:
-        policy = _policies.setdefault(access, Policy(access))
+        policy = _policies.setdefault((access, side), Policy(access, side))
     return policy
 
 
@@ -50,6 +55,8 @@ class Terms:
         Whether this side opened the connection: only then do proxies pass for builtin containers.
     make_connection
         Makes the `Connection` of a session, what the peer says of itself, and the URL.
+    dispatcher
+        Where jobs run; None makes one.
     """
 
     url: str
@@ -60,6 +67,7 @@ class Terms:
     deadline: float
     connecting: bool = True
     make_connection: Callable[[Session, dict[str, str], str], Connection] = Connection
+    dispatcher: dispatch.Dispatcher | None = None
 
 
 def open_connection(transport: Transport, protocol: Protocol, terms: Terms) -> Connection:
@@ -90,9 +98,9 @@ def open_connection(transport: Transport, protocol: Protocol, terms: Terms) -> C
     session = Session(
         transport,
         protocol,
-        policy_for(terms.access),
+        policy_for(terms.access, "client"),
         connecting=terms.connecting,
-        dispatcher=dispatch.default(),
+        dispatcher=terms.dispatcher or dispatch.default(),
         limits=terms.limits,
         timing=terms.timing,
     )
@@ -130,12 +138,12 @@ def open_rpyc_connection(
     except BaseException:  # and it is raised again
         transport.close()
         raise
-    session = session_for(transport, protocol, policy_for(terms.access), terms)
+    session = session_for(transport, protocol, policy_for(terms.access, "client"), terms)
     connection = begin(session, {}, rest, terms)
     try:
         introduce(session, connection, reply, terms.deadline - time.monotonic())
-    except BaseException:  # and it is raised again
-        connection.close()
+    except BaseException as error:  # and it is raised again
+        session.lose(error)
         raise
     return connection
 
@@ -148,7 +156,7 @@ def begin(session: Session, about: dict[str, str], rest: list[Any], terms: Terms
     session.owner = connection
     service = terms.service
     session.root_object = service() if isinstance(service, type) else service
-    session.on_end = lambda _session: reactor().submit(_Disconnected(connection))
+    session.on_end = _tell_end
     if connection.peer_runs_code and terms.connecting:
         log.warning(
             "%s may run code in this process and do all that you can; to allow nothing, connect "
@@ -163,8 +171,18 @@ def begin(session: Session, about: dict[str, str], rest: list[Any], terms: Terms
         session.lose(error)
         raise ConnectFailed(f"cannot connect to {terms.url}: {error}") from error
     session.start()
-    session.root_object.on_connect(connection)
+    try:
+        session.root_object.on_connect(connection)
+    except BaseException:  # and it is raised again
+        session.close()
+        raise
     return connection
+
+
+def _tell_end(session: Session) -> None:
+    connection = session.owner
+    if connection is not None:
+        session.reactor.submit(_Disconnected(connection))
 
 
 class _Disconnected:

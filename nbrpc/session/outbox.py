@@ -190,6 +190,11 @@ class Outbox:
         self.flush()
 
     @property
+    def waits(self) -> bool:
+        """Whether something waits because the kernel does not take it."""
+        return bool(self.partial or self.ready or self.bulk)
+
+    @property
     def full(self) -> bool:
         """Whether who can wait should wait until the peer has read some of what waits for it."""
         return self.queued > ENOUGH or len(self.bulk) > LARGE_ENOUGH

@@ -24,6 +24,8 @@ NAP = 0.05
 class ReadingThread(Queued):
     """Reads a session and runs its requests and events, one after the other.
 
+    It outlives the session when another takes its place.
+
     An event that arrives while nothing else happens wakes one thread only: this one, in the socket.
     While it runs a job, the reactor reads instead.
     """
@@ -32,6 +34,8 @@ class ReadingThread(Queued):
         super().__init__()
         # `jobs` stays empty: what is queued is for this thread, and a quick call need not look.
         self._session = session
+        self.keeper: object = None
+        """Whoever has this thread run, and lives as long as that."""
         self._work: deque[Any] = deque()
         self._asleep = allocate_lock()
         self._asleep.acquire()
@@ -41,6 +45,11 @@ class ReadingThread(Queued):
     def start(self) -> None:
         """Begin to serve."""
         self._thread.start()
+
+    def serve(self, session: Session) -> None:
+        """Go on with the session that takes the place of a lost one."""
+        self._session = session
+        self._rouse()
 
     def submit(self, job: Any) -> None:
         """Queue a job for the thread."""
@@ -73,6 +82,7 @@ class ReadingThread(Queued):
     def end(self) -> None:
         """Have the thread end when it has done what is queued."""
         self._stopping = True
+        self.keeper = None
         self._rouse()
 
     def stop(self) -> None:
@@ -87,9 +97,9 @@ class ReadingThread(Queued):
         super().session_ended(session)
 
     def _run(self) -> None:
-        session = self._session
         work = self._work
         while True:
+            session = self._session
             if work:
                 session.ensure_read()
                 while work:
@@ -99,14 +109,14 @@ class ReadingThread(Queued):
             if session.closed:
                 self._asleep.acquire()
             elif session.transport.waitable and session.reading.acquire(False):
-                self._read()
+                self._read(session)
             else:
                 self._asleep.acquire(timeout=NAP)
         session.ensure_read()
 
-    def _read(self) -> None:
+    @staticmethod
+    def _read(session: Session) -> None:
         """Wait for bytes for a tick; has the reading lock, and lets it go."""
-        session = self._session
         try:
             session.disarm()
             data = session.transport.wait_receive(READ_SIZE)

@@ -17,7 +17,6 @@ from nbrpc.errors import ConnectionLost, NbrpcError, RemoteProtocolError
 from nbrpc.objects.refs import pairs
 from nbrpc.objects.text import printable
 from nbrpc.protocol import messages
-from nbrpc.protocol.codec import Box
 from nbrpc.protocol.messages import Kind
 from nbrpc.session.answers import PLAIN, Answers
 from nbrpc.session.call import Call
@@ -143,8 +142,6 @@ class Receiving:
     # ---- messages
 
     def _on_reply(self, message: Any) -> None:
-        if type(message) is messages.Reply and isinstance(message.value, Box):
-            self.boxing.learn((message.value,))
         call = self.pending.pop(message.seq, None)
         if call is None:
             self._late(message)
@@ -156,7 +153,7 @@ class Receiving:
     def _late(self, message: Any) -> None:
         """A reply that nobody waits for any more, or that nobody asked for."""
         if isinstance(message, messages.Reply):
-            self.boxing.discard(message.value)
+            self.boxing.discard(message.value, message.buffers)
         newest = next(self._seqs)
         if not 0 < message.seq < newest:
             self._strange += 1
@@ -183,10 +180,6 @@ class Receiving:
             raise RemoteProtocolError(
                 f"the peer asks for operation {request.op}, which does not exist"
             )
-        if not PLAIN.issuperset(map(type, request.args)):
-            self.boxing.learn(request.args)
-        if request.kwargs:
-            self.boxing.learn(request.kwargs.values())
         # a part of Session
         job = serving[seq] = self.job_class(self, request)  # type: ignore[arg-type]
         self.requests_served += 1
@@ -236,15 +229,12 @@ class Receiving:
 
     def _on_event(self, message: messages.Event) -> None:
         self.events_received += 1
-        plain = PLAIN.issuperset(map(type, message.args))
-        if not plain:
-            self.boxing.learn(message.args)
         channel = self.channels.get(message.channel)
         if channel is not None:
-            channel.receive(message)
-        elif not plain:
+            channel.receive(self, message)
+        elif not PLAIN.issuperset(map(type, message.args)):
             for item in message.args:
-                self.boxing.discard(item)
+                self.boxing.discard(item, message.buffers)
 
     def _on_credit(self, message: messages.Credit) -> None:
         if message.kind == "m" and self.memory is not None:
@@ -271,15 +261,16 @@ class Receiving:
             call.on_output(message.kind, content)
 
     def _on_items(self, message: messages.Items) -> None:
-        if not PLAIN.issuperset(map(type, message.items)):
-            self.boxing.learn(message.items)
         call: Any = self.pending.get(message.seq)
         receive = getattr(call, "receive_items", None)
         if receive is None:
             for item in message.items:
-                self.boxing.discard(item)
+                self.boxing.discard(item, message.buffers)
         else:
             receive(message)
+
+    def _on_describe(self, message: messages.Describe) -> None:
+        self.boxing.learn(message.key, message.description)
 
     def _on_goodbye(self, message: messages.Goodbye) -> None:
         self.said_goodbye = True
@@ -369,5 +360,6 @@ HANDLERS: dict[type, Callable[[Any, Any], None]] = {
     messages.Items: Receiving._on_items,
     messages.Ping: Heartbeats.on_ping,
     messages.Pong: Heartbeats.on_pong,
+    messages.Describe: Receiving._on_describe,
     messages.Goodbye: Receiving._on_goodbye,
 }

@@ -9,7 +9,9 @@ moment; in the first minute the pauses stay below a second. The new session take
 old one in the same connection.
 
 What comes back is what can be named: the root, under the proxies of it that the user holds, and the
-subscriptions to its events. A call on it that begins meanwhile waits. Any other proxy stands for an
+subscriptions to its events. These are there before a call goes to the new session, so that none of
+the events that it causes is missed. Where jobs run stays as it was, and what waits there is run. A
+call on the root that begins meanwhile waits. Any other proxy stands for an
 object that is gone with the connection; it raises `StaleReference`, and never reaches another
 object, since it keeps to its old session. A call that was under way fails at once and is never sent
 again: whether it ran, only the caller can find out.
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import (
     AuthenticationFailed,
+    CallTimeout,
     ConnectFailed,
     ConnectionLost,
     NbrpcError,
@@ -37,7 +40,7 @@ from nbrpc.objects.proxy import set_slot
 from nbrpc.protocol.messages import Operation
 from nbrpc.session import interrupts
 from nbrpc.session.reactor import reactor
-from nbrpc.session.waiting import lost
+from nbrpc.session.waiting import lost, wait_for
 
 if TYPE_CHECKING:
     from nbrpc.session.call import Call
@@ -90,7 +93,7 @@ class Revival:
     connection
         Whose sessions these are.
     open_again
-        Opens a new session for that connection, within so many seconds.
+        Opens a new session for a connection, within so many seconds.
 
     Attributes
     ----------
@@ -100,15 +103,20 @@ class Revival:
         How often the connection has come back.
     """
 
-    def __init__(self, connection: Connection, open_again: Callable[[float], Any]) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: Connection, open_again: Callable[[Connection, float], Any]
+    ) -> None:
+        self._owner = weakref.ref(connection)
+        self._session = connection.session
         self._open_again = open_again
         self._changed = threading.Condition()
         self._suspended: list[Subscription] = []
         self._waiting: list[tuple[AsyncResult, tuple[Any, ...]]] = []
         """Asynchronous requests that are sent when the link is back."""
-        self._anchor: Any = None
+        self.anchor: Any = None
         """The new session's own proxy of the root: it keeps the reference that others use."""
+        self._former: list[weakref.ref[Any]] = []
+        """Such proxies, of all sessions: a user may have got one of them from the peer."""
         self._given_up: BaseException | None = None
         self._ready: Session | None = None
         """The session whose root is known, so that calls can go there."""
@@ -120,7 +128,8 @@ class Revival:
         self.attempts = 0
         self.came_back = 0
         self.observers: list[Callable[[], object]] = []
-        """Called when the link is lost, has come back, or is given up; from any thread."""
+        """Called when the link is lost, has come back or is given up, and when the peer begins or
+        ends to be silent; from any thread."""
         _all.add(self)
 
     def begin_watching(self) -> None:
@@ -131,9 +140,23 @@ class Revival:
             self.lost(session)
 
     @property
+    def _connection(self) -> Connection:
+        """The connection; while its user has dropped it, what is in use of it keeps it."""
+        connection = self._owner()
+        if connection is None:
+            connection = self._session.owner
+            self._owner = weakref.ref(connection)
+        return connection
+
+    @property
     def session(self) -> Session:
         """The session of the connection at present."""
-        return self._connection.session
+        return self._session
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether something waits for the return of the link."""
+        return bool(self._suspended or self._waiting)
 
     @property
     def given_up(self) -> bool:
@@ -150,7 +173,7 @@ class Revival:
         if session is not self.session:
             return
         if self._given_up is not None:
-            self._tell()
+            self.tell()
             return
         if session.closed_here:
             self.stop()
@@ -161,7 +184,7 @@ class Revival:
             self.attempts = 0
             self._lost_at = time.monotonic()
             reactor().submit(_Attempt(self))
-        self._tell()
+        self.tell()
 
     def stop(self) -> None:
         """Try no more: the connection is closed on this side."""
@@ -180,14 +203,22 @@ class Revival:
 
     def suspend(self, subscription: Subscription) -> bool:
         """Keep a subscription that ends with its session; False if it cannot come back."""
-        if self._given_up is not None or subscription.session.closed_here:
+        if subscription.session.closed_here:
             return False
         owner = subscription.owner
         if owner is None or owner._nbrpc_oid_ != subscription.session.root_oid:
             return False
         with self._changed:
-            self._suspended.append(subscription)
+            if self._given_up is not None:
+                return False
+            if subscription not in self._suspended:
+                self._suspended.append(subscription)
         return True
+
+    def _suspend_again(self, subscription: Subscription) -> None:
+        """Keep a subscription whose new link was lost before it went on."""
+        if not self.suspend(subscription):
+            subscription.end(lost(self.session))
 
     # ---- trying
 
@@ -198,13 +229,14 @@ class Revival:
         self.attempts += 1
         old = self.session
         try:
-            self._open_again(min(ATTEMPT, 0.5 + 0.5 * self.attempts))
+            connection = self._connection
+            self._open_again(connection, min(ATTEMPT, 0.5 + 0.5 * self.attempts))
+            self._session = connection.session
             if self._given_up is not None:  # closed meanwhile
                 self.session.close()
                 return
-            self.session.revival = self
             self._resume()
-        except (ConnectFailed, ConnectionLost) as error:
+        except (ConnectFailed, ConnectionLost, CallTimeout) as error:
             log.debug("%s: not back yet: %s", old.name, error)
         except AuthenticationFailed as error:
             # A server that has just started may listen before its token can be found.
@@ -233,38 +265,70 @@ class Revival:
         session = self.session
         try:
             self._take_over_root(session)
+        except (ConnectionLost, CallTimeout):  # tried again, on another link
+            session.lose(ConnectionLost(f"{session.name} did not say what it serves"))
+            raise
         except NbrpcError as error:
             log.warning("%s is back, but its root is not: %s", session.name, error)
+        late = self._resume_subscriptions(session)
         self._connection.sessions.resume(session, ATTEMPT)
+        if session.closed:
+            raise session.lost_error()
         self._ready = session
         with self._changed:
-            suspended, self._suspended = self._suspended, []
             waiting, self._waiting = self._waiting, []
         self.came_back += 1
-        self._tell()
+        self.tell()
         for result, request in waiting:
             self._send(session, result, request)
+        for subscription, call in late:
+            self._await(subscription, call, None)
+
+    def _resume_subscriptions(self, session: Session) -> list[tuple[Subscription, Call]]:
+        """Ask for the events of all subscriptions; give those whose answer takes its time."""
+        with self._changed:
+            suspended, self._suspended = self._suspended, []
+        asked = []
         for subscription in suspended:
             try:
-                subscription.resume(session)
+                call = subscription.resume(session)
             except ConnectionLost:
-                with self._changed:
-                    self._suspended.append(subscription)
+                self._suspend_again(subscription)
             except NbrpcError as error:
                 subscription.end(error)
+            else:
+                if call is not None:
+                    asked.append((subscription, call))
+        deadline = time.monotonic() + ATTEMPT
+        return [pair for pair in asked if not self._await(*pair, deadline)]
+
+    def _await(self, subscription: Subscription, call: Call, deadline: float | None) -> bool:
+        """Wait for the peer's word on a subscription; False if it has not come in time."""
+        try:
+            # Nothing of the user's runs meanwhile: this is no thread of theirs.
+            wait_for(call, deadline, serve=False)
+            subscription.accepted(call.session.result_of(call))
+        except CallTimeout:
+            return False
+        except ConnectionLost:
+            self._suspend_again(subscription)
+        except Exception as error:  # the peer gives these events no more, for any reason it likes
+            subscription.end(error)
+        return True
 
     def _take_over_root(self, session: Session) -> None:
         """Have the proxies of the old root stand for the new one."""
         root = self._connection.known_root
         if root is None:
             return  # nobody has asked for it yet
-        new = session.request(Operation.ROOT, 0, "", timeout=ATTEMPT)
+        new = session.ask(Operation.ROOT, 0, "", timeout=ATTEMPT)
         session.root_oid = new._nbrpc_oid_
-        for proxy in (root, self._anchor):
-            if proxy is not None:
-                set_slot(proxy, "_nbrpc_oid_", new._nbrpc_oid_)
-                set_slot(proxy, "_nbrpc_session_", session)
-        self._anchor = new
+        former = [proxy for reference in self._former if (proxy := reference()) is not None]
+        for proxy in (root, *former):
+            set_slot(proxy, "_nbrpc_oid_", new._nbrpc_oid_)
+            set_slot(proxy, "_nbrpc_session_", session)
+        self.anchor = new
+        self._former = [weakref.ref(proxy) for proxy in (*former, new)]
 
     def _give_up(self, error: BaseException) -> None:
         self._given_up = error
@@ -276,9 +340,11 @@ class Revival:
         for subscription in suspended:
             subscription.end(error)
         self._connection.sessions.give_up()
-        self._tell()
+        self.session.dispatcher.session_ended(self.session)
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell the observers that the state of the connection is another one."""
         with self._changed:
             self._changed.notify_all()
         for observer in list(self.observers):

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -16,6 +16,7 @@ from nbrpc.errors import CallCancelled, CallTimeout, ConnectionLost
 from nbrpc.options import check_seconds
 from nbrpc.protocol import messages
 from nbrpc.protocol.codec import Box
+from nbrpc.session import awaiting
 from nbrpc.session.call import Call, current_job
 from nbrpc.session.reactor import reactor
 from nbrpc.session.result_jobs import Callback, Expiry, Unread
@@ -69,8 +70,8 @@ class AsyncResult(Call):
 
     Notes
     -----
-    It may be used from any thread. Callbacks run where events of the connection run; without a
-    connection's dispatcher (a result that is ready already) at once.
+    It may be used from any thread. Callbacks run where events of the connection run; those that are
+    added when it has arrived already, at once. To await it serves its connection, as a wait does.
     """
 
     announce: ClassVar[Callable[[AsyncResult], None] | None] = None
@@ -83,7 +84,6 @@ class AsyncResult(Call):
     is_cell: bool = False
     """Whether it is that of a remote cell, whose value is what the cell brings back."""
     _ended: float | None = None
-    _deadline: float | None = None
     _state: str | None = None
     _cancel_requested: bool = False
     _callbacks: tuple[tuple[Callable[[AsyncResult], Any], Any], ...] = ()
@@ -167,7 +167,7 @@ class AsyncResult(Call):
     def _has_expired(self) -> bool:
         if self._state == "expired":
             return True
-        if self.done or self._deadline is None or time.monotonic() < self._deadline:
+        if self.done or self.expires is None or time.monotonic() < self.expires:
             return False
         self._expire()
         return True
@@ -198,13 +198,15 @@ class AsyncResult(Call):
         if timeout is not None:
             check_seconds("the timeout", timeout)
             deadline = time.monotonic() + timeout
-        expiry = self._deadline
+        expiry = self.expires
         if expiry is not None and (deadline is None or expiry < deadline):
             deadline = expiry
         if not self.done:
             try:
                 wait_for(self, deadline)
             except CallTimeout:
+                if deadline is None or time.monotonic() < deadline:
+                    raise  # the call inside of which this is
                 if not self._has_expired():
                     raise CallTimeout(
                         f"{self.call or 'the result'} did not come within {timeout} s"
@@ -263,37 +265,24 @@ class AsyncResult(Call):
             except Exception as error:  # raised when somebody reads the value
                 self._error = error
             self._unboxed = True
+            self.session.unread.discard(self.seq)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        import asyncio
-
         if not self.done:
-            loop = asyncio.get_running_loop()
-            arrived = asyncio.Event()
-
-            def tell(_result: AsyncResult) -> None:
-                # Progress and output are changes too, and the end of none.
-                if self.done:
-                    loop.call_soon_threadsafe(arrived.set)
-
-            self.observe_end(tell)
-            self.session.ensure_read()
-            try:
-                yield from arrived.wait().__await__()
-            except asyncio.CancelledError:
-                self.cancel()
-                raise
-            finally:
-                self.unobserve(tell)
+            yield from awaiting.arrival(self)
         return self.value
+
+    def sessions_awaited(self) -> Iterable[Session]:
+        """Give the sessions that have to be served for it to end."""
+        return (self.session,)
 
     # ---- callbacks
 
     def add_callback(self, function: Callable[[AsyncResult], Any]) -> None:
         """Call ``function(result)`` when the result has arrived; at once when it has already.
 
-        It runs where events of the connection run, in the context of this call. What it raises is
-        logged.
+        It runs where events of the connection run, and at once on this thread; in the context of
+        this call either way. What it raises is logged.
         """
         if not callable(function):
             raise TypeError(
@@ -302,9 +291,13 @@ class AsyncResult(Call):
             )
         context = copy_context()
         context.run(current_job.set, None)  # it will run for no request of a peer
+        if self.done:
+            Callback(self, function, context).run()
+            return
         with _unboxing:
             self._callbacks = (*self._callbacks, (function, context))
-        if self.done:
+        awaiting.serve_here(self.session.dispatcher)
+        if self.done:  # just now, and whoever ended it may not have seen this one
             self._run_callbacks()
 
     def observe(self, function: Callable[[AsyncResult], Any]) -> None:
@@ -353,7 +346,7 @@ class AsyncResult(Call):
         check_seconds("an expiry", seconds)
         if self.done:
             return
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self.expires = None if seconds is None else time.monotonic() + seconds
         if seconds is not None:
             # Those who do not look are told as well: a future, a display, a coroutine.
             reactor().call_later(max(0.0, seconds), Expiry(self))
@@ -413,11 +406,13 @@ class AsyncResult(Call):
         if self._cancel_requested:
             # The waiters are gone; the remote has confirmed now.
             if type(reply) is messages.Reply:
-                self.session.boxing.discard(reply.value)
+                self.session.boxing.discard(reply.value, reply.buffers)
             self._finish("lost" if isinstance(reply, ConnectionLost) else "cancelled", None)
             return
         if type(reply) is messages.Reply:
             state = "ready"
+            if isinstance(reply.value, Box):
+                self.session.unread.add(self.seq)
         elif isinstance(reply, ConnectionLost):
             state = "lost"
         elif (
@@ -475,7 +470,8 @@ class AsyncResult(Call):
         if not self._unboxed and type(self.reply) is messages.Reply:
             value = self.reply.value
             if isinstance(value, Box):
-                self.session.boxing.discard(value)
+                self.session.boxing.discard(value, self.reply.buffers)
+                self.session.unread.discard(self.seq)
         elif self._state == "error" and not self._unboxed and type(self.reply) is messages.Failure:
             self.session.reactor.post(Unread(self.call, self.reply.error))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.protocol import messages
+from nbrpc.session import interrupts
 
 if TYPE_CHECKING:
     from nbrpc.session.result import AsyncResult
@@ -29,6 +30,7 @@ class Callback:
         self.function = function
         self.context = context
 
+    @interrupts.runs_user_code
     def run(self) -> None:
         """Call it; what it raises is logged."""
         try:

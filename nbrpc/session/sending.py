@@ -7,13 +7,14 @@ from _thread import LockType
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nbrpc.errors import NbrpcError
+from nbrpc.errors import NbrpcError, TooLarge
+from nbrpc.objects.spilling import spilled
 from nbrpc.protocol.frames import Piece, chunks
+from nbrpc.protocol.machine import Protocol
 from nbrpc.protocol.messages import Kind
 
 if TYPE_CHECKING:
     from nbrpc.objects.boxing import Boxing, Draft
-    from nbrpc.protocol.machine import Protocol
     from nbrpc.protocol.rpyc.machine import RpycProtocol
     from nbrpc.session.outbox import Outbox
     from nbrpc.session.shared_memory import SharedMemory
@@ -61,11 +62,12 @@ class Sending:
             self.outbox.write(pieces, lazy=lazy, ordered=ordered)
             return sum(map(len, pieces))
         try:
-            large = bool(draft.buffers) and self.protocol.check_buffers(draft.buffers)
-            pieces = self.protocol.encode(kind, fields, () if large else draft.buffers)
+            large, pieces = self._encoded(kind, fields, draft)
         except BaseException:  # and it is raised again
             draft.undo()
             raise
+        if draft.classes:
+            self._describe(draft)
         if large:
             body = bytes(memoryview(pieces[0])[8:])
             size = len(body) + sum(buffer.nbytes for buffer in draft.buffers)
@@ -81,10 +83,28 @@ class Sending:
         else:
             size = sum(map(len, pieces))
         self.outbox.write(pieces, lazy=lazy, ordered=ordered)
-        if draft.described and not ordered:
-            # What is ordered may stand behind a large message, and later ones may overtake it.
-            draft.sent()
         return size
+
+    def _encoded(
+        self, kind: Kind, fields: tuple[Any, ...], draft: Draft
+    ) -> tuple[bool, list[Piece]]:
+        """Give the frame of a message, and whether its buffers are so large that they go apart."""
+        protocol = self.protocol
+        try:
+            large = bool(draft.buffers) and protocol.check_buffers(draft.buffers)
+            return large, protocol.encode(kind, fields, () if large else draft.buffers)
+        except TooLarge:
+            assert isinstance(protocol, Protocol)  # RPyC's has no such limit
+            most = protocol.body_limit
+            fields = tuple(spilled(field, draft.attach, most) for field in fields)
+        large = bool(draft.buffers) and protocol.check_buffers(draft.buffers)
+        return large, protocol.encode(kind, fields, () if large else draft.buffers)
+
+    def _describe(self, draft: Draft) -> None:
+        """Tell the peer of classes, ahead of the first references to their objects."""
+        for number, (_, description) in draft.classes.items():
+            self.outbox.write(self.protocol.encode(Kind.DESCRIBE, (number, description)))
+        draft.described()
 
     def release_jobs(self) -> None:
         """Let jobs of the peer begin again, once it has read enough; also at every tick."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+import weakref
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
@@ -33,17 +34,18 @@ from nbrpc.errors import (
 from nbrpc.objects import proxy as proxies
 from nbrpc.objects import proxy_classes
 from nbrpc.objects.access import Policy
-from nbrpc.objects.boxing import Boxing, Draft
+from nbrpc.objects.boxing import Boxing
 from nbrpc.options import Limits, Timing
-from nbrpc.protocol import messages
+from nbrpc.protocol import codec, messages
 from nbrpc.protocol.codec import Box, Description
 from nbrpc.protocol.messages import Kind
 from nbrpc.session import code as code  # noqa: PLC0414 - registers its operations
-from nbrpc.session import interrupts, streams, subscriptions
+from nbrpc.session import interrupts, remote_events, streams, waiting
 from nbrpc.session import watching as watching  # noqa: PLC0414 - registers its operation
 from nbrpc.session.answers import Answers
 from nbrpc.session.call import Call, current_job
-from nbrpc.session.heartbeats import Heartbeats
+from nbrpc.session.calling import start_request
+from nbrpc.session.heartbeats import Heartbeats, pause_of
 from nbrpc.session.job import RequestJob
 from nbrpc.session.outbox import Outbox
 from nbrpc.session.quick import Quick
@@ -52,6 +54,7 @@ from nbrpc.session.receiving import Receiving
 from nbrpc.session.sending import Sending
 from nbrpc.session.waiting import check_nesting, lost, wait_for
 from nbrpc.transports.base import Transport
+from nbrpc.transports.tuning import keep_alive
 
 if TYPE_CHECKING:
     from nbrpc.protocol.machine import Protocol
@@ -92,6 +95,8 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
     sessions: Any = None
     """The named sessions of the server that this connection belongs to."""
     shell: Any = None
+    loop: Any = None
+    """The event loop of the program for coroutines of its service; None is nbrpc's own."""
     cell_runner: Any = None
     """Runs cells on the main thread of a server; None runs them where other requests run."""
     revival: Revival | None = None
@@ -103,8 +108,10 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
     nests: bool = False
     """Whether a thread that waits inside a job runs what the peer asks: it then does not say inside
     which of our requests it asks. See `nbrpc.session.rpyc.session`."""
-    owner: Any = None
-    """The Connection."""
+    held: Any = None
+    """The Connection, where it is not its user who keeps it: a server does, or what is in use after
+    the user has dropped it."""
+    _owner: Callable[[], Any] | None = None
     requests_sent: int = 0
     requests_served: int = 0
     events_sent: int = 0
@@ -158,23 +165,24 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
         """Events that we send, by the channel number that the peer chose."""
         self.streams: dict[int, Any] = {}
         """Streams that we send, by the seq of their request."""
+        self.unread: set[int] = set()
+        """Requests whose answer is here, holds more than a plain value and was not looked at."""
         self.on_end = on_end
         self._seqs = itertools.count(1)
         self._classes: dict[int, type[proxies.Proxy]] = {}
         self._interest_lock = allocate_lock()
         self._heard = time.monotonic()
         self._last_tick = self._heard
-        self._ping_sent = 0.0
+        self._pause = pause_of(timing)
         self._pings: dict[int, tuple[float, Call | None]] = {}
         self._room: deque[Any] = deque()
 
     def start(self) -> None:
         """Begin to read; what the peer sent with its handshake has been fed by then."""
         self.reactor.register(self)
-        if self.timing.heartbeat is not None:
-            self.reactor.tick_interval = min(
-                self.reactor.tick_interval, max(0.02, self.timing.heartbeat / 4)
-            )
+        self.reactor.tick_interval = min(self.reactor.tick_interval, max(0.02, self._pause / 4))
+        if self.timing.dead_after is not None:
+            keep_alive(self.transport, self.timing.dead_after)
 
     def fileno(self) -> int:
         """Give the transport's descriptor."""
@@ -182,12 +190,24 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
 
     # ---- proxies
 
-    def _make_proxy(self, oid: int, key: int, description: Description) -> proxies.Proxy:
+    def _make_proxy(self, ref: codec.Ref, description: Description) -> proxies.Proxy:
+        key = ref.key if ref.text is None else -ref.key
         cls = self._classes.get(key)
         if cls is None:
-            cls = proxy_classes.proxy_class(description, mimic=self.connecting)
+            cls = self._proxy_class(description, named=ref.text is not None)
+            cls._nbrpc_sessions_.add(self)
             self._classes[key] = cls
-        return proxy_classes.make_proxy(cls, self, oid, description)
+        return proxy_classes.make_proxy(cls, self, ref, description)
+
+    def _proxy_class(self, description: Description, *, named: bool) -> type[proxies.Proxy]:
+        return proxy_classes.proxy_class(description, mimic=self.connecting, named=named)
+
+    def living(self, cls: type[proxies.Proxy]) -> proxies.Proxy | None:
+        """Give any proxy of a class that this session has; None if there is none."""
+        with self.guard:
+            references = list(self.boxing.imports.entries.values())
+        found = (reference() for reference in references)
+        return next((proxy for proxy in found if type(proxy) is cls), None)
 
     def _home(self, obj: object) -> tuple[int, str] | None:
         target = proxies.target_of(obj)
@@ -209,8 +229,15 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         timeout: float | None = None,
+        *,
+        revives: bool = True,
     ) -> tuple[Call, float | None]:
         """Ask the peer; give the call and its deadline, for `finish`.
+
+        Parameters
+        ----------
+        revives
+            Whether the session that takes the place of this one, if it is lost, is asked instead.
 
         Raises
         ------
@@ -224,11 +251,14 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
         interrupts.check()
         if timeout is None:
             timeout = self.default_timeout
-        if self.closed and self.revival is not None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if waiting.ends:
+            deadline = waiting.time_inside(deadline)
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if revives and self.closed and self.revival is not None:
             return self.revival.begin(self, op, oid, name, args, kwargs, timeout)
         call = Call(self, next(self._seqs))
         call.waiting = True  # from the start: what the peer asks inside of it is for this thread
-        deadline = None if timeout is None else time.monotonic() + timeout
         if len(self.pending) >= self.most_requests:
             self._wait_for_room(deadline)
         self.send_request(call, op, oid, name, args, kwargs, timeout)
@@ -248,6 +278,21 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
             raise
         return session.result_of(call)
 
+    def ask(
+        self, op: int, oid: int, name: str, args: tuple[Any, ...] = (), *, timeout: float
+    ) -> Any:
+        """Ask the peer on this very session, and run nothing of the user's meanwhile.
+
+        For what nbrpc asks by itself; raises what `begin` says.
+        """
+        call, deadline = self.begin(op, oid, name, args, None, timeout, revives=False)
+        try:
+            wait_for(call, deadline, serve=False)
+        except CallTimeout:
+            self.forget(call)
+            raise
+        return self.result_of(call)
+
     def quiet_call(self) -> Call:
         """Give the call for a request whose answer nobody looks at."""
         return Call(self, next(self._seqs))
@@ -256,17 +301,21 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
         """Iterate over a remote object with read-ahead."""
         return streams.iterate(self, proxy)
 
+    def iterate_items(self, proxy: proxies.Proxy) -> Any:
+        """Iterate over the keys and values of a remote dictionary."""
+        return streams.iterate_items(self, proxy)
+
     def iterate_async(self, proxy: proxies.Proxy) -> Any:
         """Iterate over a remote object with read-ahead, without blocking an event loop."""
         return streams.iterate_async(self, proxy)
 
-    def advance(self, proxy: proxies.Proxy) -> Any:
-        """Give the next item of a remote iterator."""
-        return streams.advance(self, proxy)
+    def advance(self, proxy: proxies.Proxy, sent: object = None) -> Any:
+        """Give the next item of a remote iterator, or what a generator gives for what is sent."""
+        return streams.advance(self, proxy, sent)
 
-    def remote_event(self, owner: proxies.Proxy, name: str) -> subscriptions.RemoteEvent:
+    def remote_event(self, owner: proxies.Proxy, name: str) -> remote_events.RemoteEvent:
         """Give the event of a remote object."""
-        return subscriptions.RemoteEvent(owner, name)
+        return remote_events.RemoteEvent(owner, name)
 
     def next_seq(self) -> int:
         """Give the number for a new request."""
@@ -302,7 +351,7 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
         draft = None
         boxed: Any = args
         if kwargs or not boxing.box_plain(args):
-            draft = Draft(boxing)
+            draft = boxing.draft()
             try:
                 boxed = [boxing.box(arg, draft) for arg in args]
                 if kwargs:
@@ -323,6 +372,8 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
         except BaseException:
             self.pending.pop(seq, None)
             raise
+
+    start_request = start_request
 
     def result_of(self, call: Call) -> Any:
         """Give the value of a call that is done, or raise its error."""
@@ -350,7 +401,7 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
         if self.pending.pop(call.seq, None) is not None:
             return True
         if type(call.reply) is messages.Reply:
-            self.boxing.discard(call.reply.value)
+            self.boxing.discard(call.reply.value, call.reply.buffers)
         return False
 
     def _wait_for_room(self, deadline: float | None) -> None:
@@ -368,6 +419,24 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
             lock.acquire(timeout=0.1)
 
     # ---- life and death
+
+    @property
+    def owner(self) -> Any:
+        """The Connection; None once its user has dropped it and it is gone."""
+        return self.held or (None if self._owner is None else self._owner())
+
+    @owner.setter
+    def owner(self, connection: Any) -> None:
+        self._owner = weakref.ref(connection)
+
+    def let_go(self) -> None:
+        """Drop what the session itself holds of the peer; may run in a finalizer."""
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether another session takes the place of this one when its link is lost."""
+        revival = self.revival
+        return revival is not None and not self.closed_here and not revival.given_up
 
     def lost_error(self) -> ConnectionLost:
         """Give a fresh error for a dead session."""

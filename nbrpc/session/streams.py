@@ -19,13 +19,14 @@ from __future__ import annotations
 import time
 from _thread import allocate_lock
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nbrpc.errors import LimitExceeded, RemoteProtocolError
-from nbrpc.objects.boxing import Draft
-from nbrpc.objects.operations import find_target
+from nbrpc.errors import LimitExceeded, NotSendable, RemoteProtocolError
+from nbrpc.objects.draft import SHALLOW
+from nbrpc.objects.generators import READ_AHEAD
+from nbrpc.objects.operations import find_entry, find_object, find_target
 from nbrpc.protocol import messages
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.session import interrupts
@@ -78,36 +79,39 @@ class StreamCall(Call):
 class RemoteIterator:
     """Iterates over a remote object, reading ahead."""
 
-    __slots__ = ("__weakref__", "_call", "_chunk", "_position", "_proxy", "_session")
+    __slots__ = ("__weakref__", "_call", "_chunk", "_position", "_proxy", "_returned", "_session")
 
-    def __init__(self, session: Session, proxy: Proxy) -> None:
+    def __init__(self, session: Session, proxy: Proxy, method: str = "") -> None:
         self._session = session
         self._proxy = proxy  # keeps the remote object
         self._chunk: list[Any] = []
         self._position = 0
         self._call = call = StreamCall(session, session.next_seq())
-        session.send_request(call, Operation.STREAM, proxy._nbrpc_oid_, "", (FIRST_WINDOW,))
+        self._returned: Any = call  # until the end of the remote generator, which gives it once
+        asked = (FIRST_WINDOW, True) if method else (FIRST_WINDOW,)
+        session.send_request(call, Operation.STREAM, proxy._nbrpc_oid_, method, asked)
 
     def __iter__(self) -> Iterator[Any]:
         return self.items(None)
 
-    def items(self, owner: object) -> Iterator[Any]:
+    def items(self, owner: object) -> Generator[Any, Any, Any]:
         """Iterate; ``owner`` lives as long as the iteration does."""
         # A generator over chunks costs 50 ns an item, a Python __next__ 300.
         while True:
             chunk, position = self._chunk, self._position
             while position < len(chunk):
                 self._position = position + 1
-                yield chunk[position]
+                if (yield chunk[position]) is not None:
+                    raise NotSendable(READ_AHEAD)
                 position = self._position
                 chunk = self._chunk
             if not self._refill():
-                return
+                return self._returned
 
     def __next__(self) -> Any:
         while self._position >= len(self._chunk):
             if not self._refill():
-                raise StopIteration
+                raise StopIteration(self._returned)
         item = self._chunk[self._position]
         self._position += 1
         return item
@@ -123,7 +127,8 @@ class RemoteIterator:
             if call.done:
                 self._chunk = []
                 self._position = 0
-                self._session.result_of(call)
+                is_first = self._returned is call
+                self._returned = self._session.result_of(call) if is_first else None
                 return False
             # An interrupt leaves the stream as it is: the loop can be taken up again.
             wait_for(_Arrival(call))  # type: ignore[arg-type]
@@ -151,6 +156,14 @@ class RemoteIterator:
         if not self._call.done:
             self._session.abandon(self._call)
             self._call.done = True
+
+    def end(self) -> None:
+        """End the stream and the remote generator; nothing that was read ahead is left."""
+        self.close()
+        self._returned, self._chunk = None, []
+        while self._call.items:
+            for item in self._call.items.popleft()[0]:
+                self._session.boxing.discard(item)
 
     def __del__(self) -> None:
         call = self._call
@@ -203,6 +216,11 @@ def iterate(session: Session, proxy: Proxy) -> Iterator[Any]:
     return _iterator_of(session, proxy).items(proxy)
 
 
+def iterate_items(session: Session, proxy: Proxy) -> Iterator[Any]:
+    """Give an iterator over the keys and values of a remote dictionary."""
+    return RemoteIterator(session, proxy, "items").items(proxy)
+
+
 def iterate_async(session: Session, proxy: Proxy) -> AsyncIterator[Any]:
     """Give an asynchronous iterator over a remote object, of either kind."""
     return _async_items(_iterator_of(session, proxy), proxy)
@@ -230,13 +248,16 @@ class _Held:
         self._nbrpc_oid_ = proxy._nbrpc_oid_
 
 
-def advance(session: Session, proxy: Proxy) -> Any:
+def advance(session: Session, proxy: Proxy, sent: object = None) -> Any:
     """Give the next item of a remote iterator; without read-ahead unless a loop has begun."""
     iterator = proxy._nbrpc_stream_
     if iterator is not None:
         return next(iterator)
     call = Call(session, session.next_seq())
-    session.send_request(call, Operation.SPECIAL, proxy._nbrpc_oid_, "__next__")
+    if sent is None:
+        session.send_request(call, Operation.SPECIAL, proxy._nbrpc_oid_, "__next__")
+    else:
+        session.send_request(call, Operation.CALL, proxy._nbrpc_oid_, "send", (sent,))
     try:
         wait_for(call)
     except BaseException:
@@ -255,6 +276,7 @@ async def _async_items(
     import asyncio
 
     loop = asyncio.get_running_loop()
+    iterator._session.dispatcher.serve_on(loop)
     call = iterator._call
     while True:
         while iterator._position < len(iterator._chunk):
@@ -297,6 +319,7 @@ class Stream:
         self.chunk: deque[Any] = deque()
         self.ended = False
         self.runner: Any = None
+        self.returned: Any = None
         self.request = job.request
         """By which the thread of a serial service is found."""
         self._running = False
@@ -355,7 +378,8 @@ class Stream:
                 return
             try:
                 item = advance_iterator()
-            except StopIteration:
+            except StopIteration as stop:
+                self.returned = stop.value
                 break
             self.credit -= 1
             chunk.append(item)
@@ -400,7 +424,7 @@ class Stream:
         if boxing.box_plain(items):
             session.send(Kind.ITEMS, (seq, items), ordered=True)
             return
-        draft = Draft(boxing)
+        draft = boxing.draft(self.job.form, back=True, stays=self.job.stays)
         try:
             boxed = [boxing.box(item, draft) for item in items]
         except BaseException:
@@ -425,7 +449,7 @@ class Stream:
         except Exception as problem:  # an item cannot be sent: that is the answer then
             error = error or problem
         if error is None:
-            self.session.answer(self.job, None)
+            self.session.answer(self.job, self.returned)
         else:
             if isinstance(error, Cancelled):
                 self.session.close_generator(self.iterator)
@@ -450,7 +474,13 @@ def open_stream(session: Session, job: RequestJob) -> Any:
     credit = job.request.args[0] if job.request.args else 0
     if type(credit) is not int or not 0 < credit <= 2**31:
         raise RemoteProtocolError("a stream is asked for without a credit")
-    target = find_target(session, job.request)
+    if len(job.request.args) > 1:
+        owner = find_object(session, job.request)
+        target = session.policy.method(owner, job.request.name)[0]()
+    else:
+        target = find_target(session, job.request)
+    if find_entry(session, job.request).stays:
+        job.form, job.stays = SHALLOW, True
     kind = type(target)
     session.policy.special(target, "__aiter__" if hasattr(kind, "__aiter__") else "__iter__")
     if hasattr(kind, "__aiter__"):

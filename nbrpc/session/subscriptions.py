@@ -1,4 +1,4 @@
-"""The consuming side of events: what ``subscribe`` gives, and the events of remote objects.
+"""The consuming side of events: what ``subscribe`` gives.
 
 How a subscription works is told in `events`.
 """
@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
@@ -18,14 +18,13 @@ from nbrpc.errors import LimitExceeded, NbrpcError, RemoteProtocolError
 from nbrpc.protocol import messages
 from nbrpc.protocol.messages import Kind, Operation
 from nbrpc.session import interrupts
-from nbrpc.session.call import current_job
-from nbrpc.session.events import MOST_QUEUED, POLICIES, most_in_flight
+from nbrpc.session.call import Call, current_job
+from nbrpc.session.events import most_in_flight
 
 if TYPE_CHECKING:
     from nbrpc.session.session import Session
-    from nbrpc.widgets import EventFeed, LivePlot
 
-__all__ = ["RemoteEvent", "Subscription", "live"]
+__all__ = ["Subscription", "enlist", "live"]
 
 log = logging.getLogger("nbrpc.session")
 
@@ -87,7 +86,7 @@ class Subscription:
         self.paid_by_taker = False
         """Whether the callback only queues: who takes from that queue calls `taken`."""
         self.channel = session.next_seq()
-        self.ask: Callable[[Subscription], None] | None = None
+        self.ask: Callable[[Subscription], tuple[Call, float | None]] | None = None
         """Asks the peer for the events, on the session that the subscription has."""
         self._direct = direct
         self.context = context or copy_context()
@@ -95,18 +94,30 @@ class Subscription:
         self.context.run(current_job.set, None)  # callbacks run for no request of a peer
         self._remote_dropped = 0
         self._local_dropped = 0
-        self._inbox: deque[messages.Event] = deque()
+        self._missed = 0
+        """What came to nothing on the links before this one."""
+        self._origin: tuple[object, int] | None = None
+        """Which event of the peer this is, and its number of the first one that counts here."""
+        self._arrivals = 0
+        self._arrivals_before = 0
+        """Events that have arrived, and those of them that came before this link."""
+        self._inbox: deque[tuple[Session, messages.Event]] = deque()
         self._scheduled = False
         self._most = most_in_flight(session)
         self._sizes: deque[int] = deque()
-        """The bytes of each event that is here and not done with."""
+        """The bytes of each event that is here and not done with; below 0, those of earlier links,
+        for which no credit is given."""
         self._arrived = 0
         self._done = 0
         """Bytes that have arrived, and those of them that are done with."""
+        self._earlier = 0
+        self._earlier_bytes = 0
+        """Events of earlier links among `_sizes`, and their bytes."""
         self._owed = 0
         self._paid = 0
         """Events to give credit for, and the bytes for which it has been given."""
         self._lock = threading.Lock()
+        """Guards the session and all figures: links end and come back on other threads."""
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
@@ -118,7 +129,7 @@ class Subscription:
     @property
     def dropped(self) -> int:
         """Events dropped on either side."""
-        return self._remote_dropped + self._local_dropped
+        return self._missed + self._remote_dropped + self._local_dropped
 
     @property
     def queued(self) -> int:
@@ -127,17 +138,19 @@ class Subscription:
 
     def close(self) -> None:
         """Receive no more; what is queued is dropped. Closing twice does nothing."""
+        if self._end(None):
+            self._unsubscribe()
+
+    def _unsubscribe(self) -> None:
+        """Tell the producer, if the link is there; nobody needs to wait for the confirmation."""
         session = self.session
-        if session.channels.pop(self.channel, None) is None:
+        if session.closed:
             return
-        self._end(None)
-        if not session.closed:
-            # One way: nobody needs to wait for the confirmation.
-            call = session.quiet_call()
-            try:
-                session.send_request(call, Operation.UNSUBSCRIBE, 0, "", (self.channel,))
-            except NbrpcError:
-                log.debug("the link ended while a subscription was closed", exc_info=True)
+        call = session.quiet_call()
+        try:
+            session.send_request(call, Operation.UNSUBSCRIBE, 0, "", (self.channel,))
+        except NbrpcError:
+            log.debug("the link ended while a subscription was closed", exc_info=True)
 
     def __enter__(self) -> Self:
         return self
@@ -146,34 +159,69 @@ class Subscription:
         self.close()
 
     def end(self, error: BaseException) -> None:
-        """The link is lost."""
+        """The link is lost, or the peer gives these events no more."""
         self._end(error)
 
-    def resume(self, session: Session) -> None:
-        """Go on with the session that takes the place of a lost one; see `Revival`.
+    def resume(self, session: Session) -> Call | None:
+        """Ask for the events on the session that takes the place of a lost one; see `Revival`.
+
+        What has arrived before still gets its callback; no credit is given for it.
+
+        Returns
+        -------
+        Call or None
+            Its answer is for `accepted`; None when the subscription was closed meanwhile.
 
         Raises
         ------
         NbrpcError
-            The peer does not give these events any more.
+            It could not be asked.
         """
-        self._drop_queued()
-        self._local_dropped += self._remote_dropped
-        self._remote_dropped = self._owed = 0
-        self._most = most_in_flight(session)
-        self._sizes.clear()
-        self._arrived = self._done = self._paid = 0
-        self.session = session
-        self.channel = session.next_seq()
-        session.channels[self.channel] = self
+        with self._lock:
+            if self.closed:
+                return None
+            self._missed += self._remote_dropped
+            self._remote_dropped = self._owed = 0
+            self._arrivals_before = self._arrivals
+            self._sizes = deque(-abs(size) for size in self._sizes)
+            self._earlier = len(self._sizes)
+            self._earlier_bytes = -sum(self._sizes)
+            self._arrived = self._done = self._paid = 0
+            self._most = most_in_flight(session)
+            self.session = session
+            self.channel = session.next_seq()
+            session.channels[self.channel] = self
         assert self.ask is not None  # whoever subscribed has set it
-        self.ask(self)
+        return self.ask(self)[0]
 
-    def _end(self, error: BaseException | None) -> None:
-        if self.closed:
-            return
-        self.exception = error
-        self.closed = True
+    def accepted(self, told: Any) -> None:
+        """The producer sends from now on.
+
+        Parameters
+        ----------
+        told
+            What tells the event from others, and how many were emitted before; an older producer
+            says nothing.
+        """
+        if type(told) is tuple and [type(part) for part in told] == [bytes, int, int]:
+            *mark, emitted = told
+            with self._lock:
+                before = emitted - self._arrivals_before
+                if self._origin is not None and self._origin[0] == mark:
+                    self._missed = max(self._missed, before - self._origin[1])
+                else:  # also when the producer was started anew: its numbers begin again
+                    self._origin = mark, before - self._missed
+        if self.closed:  # meanwhile, perhaps before the producer knew it
+            self._unsubscribe()
+
+    def _end(self, error: BaseException | None) -> bool:
+        """End, once; False if it has ended already."""
+        with self._lock:
+            if self.closed:
+                return False
+            self.exception = error
+            self.closed = True
+            self.session.channels.pop(self.channel, None)
         _live.pop(self, None)
         self._drop_queued()
         if self.on_end is not None:
@@ -181,17 +229,15 @@ class Subscription:
                 self.on_end(self)
             except Exception:  # a hook of whoever subscribed; the others must be told too
                 log.exception("the end of the subscription to %s could not be told", self.name)
+        return True
 
     def _drop_queued(self) -> None:
         """Count what nobody will receive any more."""
-        while self._inbox:
-            try:
-                message = self._inbox.popleft()
-            except IndexError:
-                return
-            self._local_dropped += 1
-            for item in message.args:
-                self.session.boxing.discard(item)
+        with self._lock:
+            dropped, self._inbox = self._inbox, deque()
+            self._local_dropped += len(dropped)
+        for session, message in dropped:
+            _discard(session, message)
 
     def replaces(self, old: Subscription) -> bool:
         """Whether an older subscription ends with this one, since the same cell made it.
@@ -210,53 +256,81 @@ class Subscription:
             )
         return same_object and (mine[1] != its[1] or _is_same(old.callback, self.callback))
 
-    def receive(self, message: messages.Event) -> None:
+    def receive(self, session: Session, message: messages.Event) -> None:
         """Take an event; from the thread that reads."""
-        self._remote_dropped = message.dropped
-        if message.ended is not None:
-            self.session.channels.pop(self.channel, None)
+        begins = False
+        with self._lock:
+            # A link that is being lost may still give some when the next has taken its place.
+            taken = session is self.session and not self.closed
+            if taken:
+                self._remote_dropped = message.dropped
+                if message.ended is None:
+                    taken = self._note(session, message)
+                    begins = taken and not self._direct and not self._scheduled
+                    self._scheduled = self._scheduled or begins
+        if not taken:
+            _discard(session, message)
+        elif message.ended is not None:
             self._end(LimitExceeded(message.ended.message))
-            return
-        if len(self._sizes) > 2 * self.maxsize or self._arrived - self._done > 2 * self._most:
+        elif self._direct:
+            self._run_one(session, message)
+        elif begins:
+            session.dispatcher.submit(self)
+
+    def _note(self, session: Session, message: messages.Event) -> bool:
+        """Note an event that has come; False if it is dropped. Needs the lock."""
+        waiting = len(self._sizes) - self._earlier
+        if waiting > 2 * self.maxsize or self._arrived - self._done > 2 * self._most:
             raise RemoteProtocolError("the peer sends more events than it was asked for")
+        self._arrivals += 1
+        inbox = self._inbox
+        while self._is_crowded() and inbox and inbox[0][0] is not session:
+            inbox.popleft()
+            self._local_dropped += 1
+            self._forget_oldest()
+        if self._direct and self._is_crowded():
+            self._local_dropped += 1
+            self._owed += 1
+            return False
         self._sizes.append(message.size)
         self._arrived += message.size
-        if self._direct:
-            self._run_one(message)
-            return
-        self._inbox.append(message)
-        with self._lock:
-            if self._scheduled:
-                return
-            self._scheduled = True
-        self.session.dispatcher.submit(self)
+        if not self._direct:
+            inbox.append((session, message))
+        return True
+
+    def _is_crowded(self) -> bool:
+        """Whether events of earlier links take the room of this one's."""
+        size = self._earlier_bytes + self._arrived - self._done
+        return self._earlier > 0 and (
+            len(self._sizes) >= 2 * self.maxsize or size >= 2 * self._most
+        )
 
     @interrupts.runs_user_code
     def run(self) -> None:
         """Run the callbacks of what has arrived, for one turn; a job."""
-        inbox = self._inbox
         ends = time.perf_counter() + TURN
         try:
-            while inbox and not self.closed:
-                self._run_one(inbox.popleft())
+            while True:
+                with self._lock:
+                    if self.closed or not self._inbox:
+                        break
+                    session, message = self._inbox.popleft()
+                self._run_one(session, message)
                 if time.perf_counter() >= ends:
                     break
         finally:
-            if self._owed and not self.closed:
+            if not self.closed:
                 self._pay()
-            if self.closed:
-                self._drop_queued()
             with self._lock:
-                again = bool(inbox)
-                self._scheduled = again
+                again = self._scheduled = bool(self._inbox)
             if again:
                 self.session.dispatcher.submit(self)
 
     @interrupts.runs_user_code
-    def _run_one(self, message: messages.Event) -> None:
+    def _run_one(self, session: Session, message: messages.Event) -> None:
         args = message.args
         try:
-            args = self.session.boxing.unbox_all(args, message.buffers)
+            args = session.boxing.unbox_all(args, message.buffers)
             self.context.run(self.callback, *args)
         except Exception as error:  # user code: shown or logged, and the next event follows
             self._failed(error)
@@ -267,19 +341,32 @@ class Subscription:
 
     def taken(self) -> None:
         """One event is done with: the producer gets credit for it, now or with some more."""
-        try:
-            self._done += self._sizes.popleft()
-        except IndexError:
-            return  # it came before the connection was lost and brought back
-        self._owed += 1
-        if self._owed * 2 >= self.maxsize or (self._done - self._paid) * 2 >= self._most:
+        with self._lock:
+            if not self._sizes:
+                return
+            self._forget_oldest()
+            pays = self._owed * 2 >= self.maxsize or (self._done - self._paid) * 2 >= self._most
+        if pays:
             self._pay()
+
+    def _forget_oldest(self) -> None:
+        """Note that the oldest event is done with; needs the lock."""
+        size = self._sizes.popleft()
+        if size < 0:
+            self._earlier -= 1
+            self._earlier_bytes += size
+        else:
+            self._done += size
+            self._owed += 1
 
     def _pay(self) -> None:
         """Give the producer credit for what has been run."""
-        owed, self._owed = self._owed, 0
-        self._paid = self._done
-        self.session.send_quietly(Kind.CREDIT, ("e", self.channel, owed))
+        with self._lock:
+            session, channel = self.session, self.channel
+            owed, self._owed = self._owed, 0
+            self._paid = self._done
+        if owed:
+            session.send_quietly(Kind.CREDIT, ("e", channel, owed))
 
     def _failed(self, error: BaseException) -> None:
         self.errors += 1
@@ -290,125 +377,10 @@ class Subscription:
             log.error("a callback of the event %s failed", self.name, exc_info=error)
 
 
-class RemoteEvent:
-    """An event of a remote object: subscribe to it, or iterate over it."""
-
-    __slots__ = ("_name", "_open", "_owner")
-
-    def __init__(self, owner: Any, name: str, op: Operation = Operation.SUBSCRIBE) -> None:
-        self._owner = owner
-        self._name = name
-        self._open = op
-
-    def __repr__(self) -> str:
-        return f"<remote event {self._name}>"
-
-    @property
-    def name(self) -> str:
-        """The name under which it is declared."""
-        return self._name
-
-    def subscribe(
-        self,
-        callback: Callable[..., Any],
-        policy: str = "drop_oldest",
-        maxsize: int = 1000,
-        *,
-        direct: bool = False,
-        paid_by_taker: bool = False,
-    ) -> Subscription:
-        """Call ``callback(*args)`` for every event from now on.
-
-        Parameters
-        ----------
-        policy
-            What a full queue does: drop_oldest, latest, block or close.
-        maxsize
-            Events that may wait on either side.
-        direct
-            Run the callback on the thread that reads: it must be tiny and must not block.
-        paid_by_taker
-            The callback only queues; who takes from that queue calls ``subscription.taken()``.
-
-        Raises
-        ------
-        TypeError
-            The callback cannot be called.
-        ValueError
-            The policy is unknown or refused, or ``maxsize`` is not above 0.
-        """
-        if policy not in POLICIES:
-            raise ValueError(f"policy is one of {', '.join(POLICIES)}, not {policy!r}")
-        if not callable(callback):
-            raise TypeError(
-                f"subscribe needs a function that takes the event, not {type(callback).__name__}"
-            )
-        if type(maxsize) is not int or not 0 < maxsize <= MOST_QUEUED:
-            raise ValueError(f"maxsize is 1 to {MOST_QUEUED:,}, not {maxsize!r}")
-        session: Session = self._owner._nbrpc_session_
-        maxsize = 1 if policy == "latest" else maxsize
-        subscription = Subscription(session, self._name, callback, maxsize, direct=direct)
-        subscription.paid_by_taker = paid_by_taker
-        subscription.owner = self._owner
-        session.channels[subscription.channel] = subscription
-        subscription.ask = lambda sub: self._ask(sub, policy, maxsize)
-        try:
-            subscription.ask(subscription)
-        except BaseException:  # also an interrupt, and it is raised again
-            session.channels.pop(subscription.channel, None)
-            raise
-        for old in live():
-            if subscription.replaces(old):
-                old.close()
-        _live[subscription] = None
-        if subscription.closed:  # meanwhile
-            _live.pop(subscription, None)
-        return subscription
-
-    def _ask(self, subscription: Subscription, policy: str, maxsize: int) -> None:
-        """Ask for the events of a subscription."""
-        args = (subscription.channel, policy, maxsize, *self._more)
-        subscription.session.request(self._open, self._owner._nbrpc_oid_, self._name, args)
-
-    @property
-    def _more(self) -> tuple[Any, ...]:
-        """What else the peer is told."""
-        return ()
-
-    def stream(self, policy: str = "drop_oldest", maxsize: int = 1000) -> Iterator[Any]:
-        """Iterate over events, waiting for each: its one argument, or a tuple of several.
-
-        The subscription begins with this call and ends with the iteration.
-        """
-        from nbrpc.session.event_streams import EventStream
-
-        return EventStream(self, policy, maxsize)
-
-    def feed(self) -> EventFeed:
-        """Show the latest events as a list that is kept up to date; in a notebook."""
-        from nbrpc.widgets import EventFeed
-
-        return EventFeed(self)
-
-    def plot(self, **options: Any) -> LivePlot:
-        """Show the values as a chart that moves; in a notebook.
-
-        Parameters
-        ----------
-        **options
-            Those of `nbrpc.widgets.LivePlot`: ``x``, ``y`` and ``window``.
-        """
-        from nbrpc.widgets import LivePlot
-
-        return LivePlot(self, **options)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.stream()
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        from nbrpc.session.event_streams import stream_async
-
-        return stream_async(self)
+def _discard(session: Session, message: messages.Event) -> None:
+    """Give back what an event that nobody receives would have handed over."""
+    for item in message.args:
+        session.boxing.discard(item, message.buffers)
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -422,6 +394,16 @@ _live: dict[Subscription, None] = {}
 def live() -> list[Subscription]:
     """Give all subscriptions of this process that have not ended, the oldest first."""
     return list(_live)
+
+
+def enlist(subscription: Subscription) -> None:
+    """Count a new subscription among the live ones, and end those that it replaces."""
+    for old in live():
+        if subscription.replaces(old):
+            old.close()
+    _live[subscription] = None
+    if subscription.closed:  # meanwhile
+        _live.pop(subscription, None)
 
 
 current_run: Callable[[], tuple[object, object] | None] | None = None

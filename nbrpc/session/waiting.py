@@ -11,6 +11,11 @@ ours), so callbacks nest without further threads. A wait at the top level, not i
 runs what the session's dispatcher has queued for such moments, so that a plain script receives its
 events whenever it talks to the connection. A wait inside a job does not: events neither nest nor
 overtake one another.
+
+A deadline holds for all that is waited for **inside** of it: a request of the peer that was made
+inside our call runs on the waiting thread, and when the call has run out of time, so have the waits
+in there (``ends``). What only came by meanwhile, such as an event, has nothing to do with that
+call, and its waits are its own.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ from __future__ import annotations
 import sys
 import time
 from _thread import allocate_lock, get_ident
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from nbrpc.errors import CallTimeout, ConnectionLost, NbrpcError
@@ -27,7 +34,7 @@ from nbrpc.session.call import Call, current_job
 if TYPE_CHECKING:
     from nbrpc.session.session import Session
 
-__all__ = ["check_nesting", "wait_for", "wait_to_send"]
+__all__ = ["check_nesting", "ends", "time_inside", "wait_for", "wait_to_send", "within"]
 
 READ_SIZE = 64 * 1024
 
@@ -39,6 +46,59 @@ LOCK_TICK = 0.1
 """Seconds of one sleep on a lock on the main thread, after which a held-back interrupt is raised.
 Windows cannot interrupt a longer one."""
 
+NOTHING = nullcontext()
+
+ends: dict[int, float] = {}
+"""By thread: when the wait is over inside of which it runs something that the peer asks."""
+
+
+@contextmanager
+def within(deadline: float | None) -> Iterator[None]:
+    """Let all that this thread waits for inside end in time; None changes nothing."""
+    thread = get_ident()
+    before = ends.get(thread)
+    time_over = _earlier(deadline, before)
+    if time_over is None or time_over == before:
+        yield
+        return
+    ends[thread] = time_over
+    try:
+        yield
+    finally:
+        if before is None:
+            del ends[thread]
+        else:
+            ends[thread] = before
+
+
+def time_inside(deadline: float | None) -> float | None:
+    """Give the deadline of a wait of this thread: its own, or that of the wait around it.
+
+    Raises
+    ------
+    CallTimeout
+        The wait around it is over already.
+    """
+    around = ends.get(get_ident())
+    if around is None:
+        return deadline
+    if time.monotonic() >= around:
+        raise _over_around()
+    return _earlier(deadline, around)
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def _over_around() -> CallTimeout:
+    return CallTimeout(
+        "the call inside of which this one was made has run out of time: nothing that is asked "
+        "inside of it is waited for any longer"
+    )
+
 
 def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -> None:
     """Wait until a call is done.
@@ -48,12 +108,13 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
     deadline
         On the monotonic clock; None waits for ever.
     serve
-        Whether queued jobs of the dispatcher may run here.
+        Whether queued jobs of the dispatcher may run here; not while the answer is only given a
+        moment to come first, which is no deadline for what runs inside of the call either.
 
     Raises
     ------
     CallTimeout
-        The deadline passed; the call is as pending as before.
+        The deadline passed, or that of the wait around this one; the call is as pending as before.
     KeyboardInterrupt
         Ctrl-C or Stop; the call is as pending as before.
     """
@@ -65,6 +126,11 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
         dispatcher = None
     if job is not None:
         job.waits_on = call
+    around = ends.get(get_ident()) if ends else None
+    deadline = _earlier(deadline, around)
+    inner = deadline if serve and call.holds else around
+    if inner is not None and session.nests and dispatcher is not None:
+        dispatcher = _Bounded(dispatcher, inner)
     reads = call.reads_socket
     call.waiting = True
     session.waiters.add(call)
@@ -78,7 +144,8 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
                     nested = call.jobs.popleft()
                 except IndexError:
                     continue
-                nested.run()
+                with within(inner) if inner is not None else NOTHING:
+                    nested.run()
                 del nested
             if dispatcher is not None and dispatcher.run_queued(nested=inside):
                 call.served()
@@ -90,6 +157,8 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
                 job.check_cancelled()
             interrupts.check()
             if deadline is not None and time.monotonic() >= deadline:
+                if deadline == around:
+                    raise _over_around()
                 raise CallTimeout("the result did not come in time")
             # With several waiting, the reactor reads for all: passing the role on costs more.
             alone = reads and len(session.waiters) == 1
@@ -112,8 +181,29 @@ def wait_for(call: Call, deadline: float | None = None, *, serve: bool = True) -
         session.waiters.discard(call)
         if dispatcher is not None:
             dispatcher.remove_waiter(call)
+        if call.wait_shown:
+            call.end_wait()
         if call.jobs:
             session.redispatch(call)
+
+
+class _Bounded:
+    """A dispatcher whose jobs have to end with a wait; all else is the dispatcher's.
+
+    An RPyC peer does not say inside which call of ours it asks something: what comes meanwhile is.
+    """
+
+    def __init__(self, dispatcher: Any, ends: float) -> None:
+        self._dispatcher = dispatcher
+        self._ends = ends
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dispatcher, name)
+
+    def run_queued(self, *, nested: bool) -> bool:
+        """Run what is queued."""
+        with within(self._ends):
+            return bool(self._dispatcher.run_queued(nested=nested))
 
 
 def _may_read(session: Session, deadline: float | None) -> bool:

@@ -11,7 +11,7 @@ from nbrpc.options import check_seconds
 from nbrpc.protocol.messages import Operation
 from nbrpc.session.answers import SESSION_OPERATIONS
 from nbrpc.session.events import BoundEvent, accept_subscriber
-from nbrpc.session.subscriptions import RemoteEvent
+from nbrpc.session.remote_events import RemoteEvent
 
 if TYPE_CHECKING:
     from nbrpc.session.job import RequestJob
@@ -120,7 +120,7 @@ class _OnItsThread:
             self._sampler.run()
 
 
-def _watch(session: Session, job: RequestJob) -> None:
+def _watch(session: Session, job: RequestJob) -> tuple[bytes, int, int]:
     """Carry out a watch of the peer."""
     request = job.request
     if len(request.args) != 4:
@@ -134,9 +134,10 @@ def _watch(session: Session, job: RequestJob) -> None:
         target = session.policy.read(target, part)
     sampler = _Sampler(session, target, name, every)
     first = sampler.sample()  # an attribute that is not exposed is refused here
-    accept_subscriber(session, request, sampler.source)
+    told = accept_subscriber(session, request, sampler.source)
     sampler.source.emit(first)
     sampler.schedule()
+    return told
 
 
 SESSION_OPERATIONS[Operation.WATCH] = _watch

@@ -124,7 +124,7 @@ class ConnectionCard(LiveWidget):
             state = "closed" if session.closed_here else "lost"
         if state != self.state:
             self.state = state
-            self.reason = "" if state == "open" else spelled(str(session.lost_because or ""), 300)
+            self.reason = spelled(str(session.lost_because or ""), 300)
         now = time.monotonic()
         figures = self._connection.statistics()
         before, passed = self._before, now - self._counted
@@ -139,7 +139,10 @@ class ConnectionCard(LiveWidget):
 
     def _rows(self, figures: Statistics) -> list[list[str]]:
         trip = latency(self._connection)
-        if self._silent and self.state == "open":
+        silent_for = self._connection.silent_for
+        if silent_for:
+            trip = f"no answer for {page.duration(silent_for)}"
+        elif self._silent and self.state == "open":
             trip = f"no answer within {PATIENCE:g} s"
         sent, received = self._rates
         out, came = size(figures.bytes_sent), size(figures.bytes_received)

@@ -21,7 +21,8 @@ from typing import Any
 from nbrpc.errors import ConnectionLost, LocalProtocolError
 from nbrpc.objects.proxy import quiet, target_of
 from nbrpc.objects.text import printable
-from nbrpc.session.subscriptions import RemoteEvent, Subscription
+from nbrpc.session.remote_events import RemoteEvent
+from nbrpc.session.subscriptions import Subscription
 
 __all__ = ["Arrival", "EventSource", "Rate", "arguments_text", "value_text"]
 

@@ -221,14 +221,14 @@ def bundle(data: dict[str, Any], limit: int, text_limit: int = 64 * 1024) -> str
 
 
 def card(title: str, rows: Iterable[tuple[str, str]], *, state: str, danger: str = "") -> str:
-    """Give the card of a connection that is ``open``, ``reconnecting`` or ``closed``.
+    """Give the card of a connection in one of its states.
 
     Parameters
     ----------
     danger
         What nobody may overlook.
     """
-    icon, _, colour = STATES["ready" if state == "open" else "lost"]
+    icon, _, colour = STATES[{"open": "ready", "silent": "expired"}.get(state, "lost")]
     cells = "".join(
         f'<tr><th style="text-align:left;font-weight:normal;{QUIET}">{text(name)}</th>'
         f'<td style="text-align:left">{text(value)}</td></tr>'

@@ -228,7 +228,7 @@ class ValueReader:
 def fields_of(value: Any, name: str) -> list[tuple[str, Any]]:
     """Give the parts of a value, each with the label of its series."""
     if target_of(value) is not None:
-        raise Refused("it is a remote object: emit a tuple, or nbrpc.by_value(...) of it")
+        raise Refused("it is a remote object: emit its numbers, as a tuple, dict or array")
     found: Iterable[tuple[Any, Any]]
     if isinstance(value, Mapping):
         found = value.items()

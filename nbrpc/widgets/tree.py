@@ -40,6 +40,7 @@ KINDS = frozenset(
         "coroutine",
         "generator",
         "class",
+        "exception",
         "module",
         "item",
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from nbrpc.session.subscriptions import RemoteEvent
+from nbrpc.session.remote_events import RemoteEvent
 from nbrpc.widgets.event_pages import panel
 from nbrpc.widgets.event_source import EventSource, arguments_text
 from nbrpc.widgets.live import LiveWidget, source

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from tests.browser.lab import SOON, accessible
@@ -151,6 +154,13 @@ def test_an_object_is_walked_and_its_connection_watched(open_notebook, mortal, c
     press = card.locator("button")
     press.click()
     card.locator("button", has_text="Really disconnect?").wait_for(timeout=SOON)
+    os.kill(mortal.pid, signal.SIGSTOP)
+    silent = notebook.cell(1).locator(".nbrpc-card[data-state=silent]")
+    silent.locator("[role=status]", has_text="silent").wait_for(timeout=SOON)
+    assert silent.locator("button").is_enabled()
+    for shade in ("Dark", "Light"):
+        notebook.theme(shade)
+        accessible(page, ".nbrpc-card")
     mortal.process.kill()
     card = notebook.cell(1).locator(".nbrpc-card[data-state=reconnecting]")
     card.wait_for(timeout=SOON)

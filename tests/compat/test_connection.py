@@ -11,6 +11,7 @@ import pytest
 import nbrpc
 from nbrpc.compat.exceptions import custom_errors
 from nbrpc.compat.table import module_for
+from nbrpc.objects.proxy import is_proxy
 from nbrpc.protocol.messages import Error
 from tests.support import eventually
 
@@ -56,6 +57,11 @@ class Things(rpyc.Service):
 
     def exposed_fail(self, kind):
         raise {"custom": Custom, "taking": Taking, "value": ValueError}[kind](*"ab")
+
+    exposed_custom = Custom
+
+    def exposed_run(self, callback):
+        return callback()
 
     def exposed_look(self, thing):
         return thing.public
@@ -169,6 +175,22 @@ class TestExceptions:
                 assert isinstance(caught.value, nbrpc.RemoteError)
                 assert "Remote Traceback" in str(caught.value)
                 assert type(caught.value).__name__ == cls.__name__
+
+    def test_ours_are_made_again(self, conn):
+        """What a callback raises arrives as any other exception of the peer, as in RPyC."""
+        mine = Custom("mine")
+
+        def callback():
+            raise mine
+
+        with pytest.raises(rpyc.GenericException) as caught:
+            conn.root.run(callback)
+        assert caught.value is not mine
+        assert caught.value.args == ("mine",)
+
+    def test_classes_are_proxies(self, conn):
+        """A class of exceptions stays where it is, as in RPyC."""
+        assert is_proxy(conn.root.custom)
 
     def test_other_things_of_a_module_are_no_exceptions(self):
         """A peer can name what it likes; only exceptions are made."""

@@ -17,6 +17,7 @@ from nbrpc.errors import (
     StaleReference,
 )
 from nbrpc.objects.access import Policy, Right
+from nbrpc.objects.failures import exception_of
 from nbrpc.options import Access, Limits
 from nbrpc.protocol import messages
 from nbrpc.protocol.machine import State
@@ -48,6 +49,8 @@ NATIVE = [
     written(SENDER, Kind.CREDIT, ("e", 1, 10)) + written(SENDER, Kind.CANCEL, (9,)),
     written(SENDER, Kind.PROGRESS, (1, 0.5, None, "half")) + written(SENDER, Kind.PING, (1,)),
     written(SENDER, Kind.PONG, (1,)) + written(SENDER, Kind.GOODBYE, ("bye",)),
+    *(written(SENDER, Kind.DESCRIBE, (key, wire.DESCRIPTIONS[key])) for key in wire.DESCRIPTIONS),
+    written(SENDER, Kind.FAILURE, (3, wire.error(random.Random(5)))),
 ]
 """Messages as they are sent."""
 
@@ -207,6 +210,8 @@ def _end() -> End:
     end = End(SENDER)
     end.lent = SimpleNamespace(plain=1, exposed_add=2)
     end.write(end.lent)
+    for key, description in wire.DESCRIPTIONS.items():
+        end.boxing.learn(key, description)
     return end
 
 
@@ -221,6 +226,22 @@ def unboxing(chance: random.Random) -> None:
         END.boxing.unbox(reply.value, reply.buffers)
     except (RemoteProtocolError, NotSendable, StaleReference, AccessDenied):
         pass
+
+
+def exceptions(chance: random.Random) -> None:
+    """Any description of an exception is one that ``except Exception`` catches, or an error."""
+    (failure,) = RECEIVER.receive(written(SENDER, Kind.FAILURE, (1, wire.error(chance))))
+    try:
+        built = exception_of(
+            failure.error,
+            lambda value: END.boxing.unbox(value, failure.buffers),
+            classes=END.boxing.errors,
+        )
+    except (RemoteProtocolError, NotSendable, StaleReference, AccessDenied):
+        return
+    assert isinstance(built, Exception)
+    for text in (str(built), repr(built), type(built).__name__):
+        assert "\x1b[2J" not in text
 
 
 RECEIVER = make_server()
@@ -290,7 +311,7 @@ TARGETS: dict[str, Callable[[random.Random], None]] = {
     target.__name__: target
     for target in (
         native_messages, handshake, rpyc_messages, brine_values, rpyc_exceptions, rpyc_cutting,
-        unboxing, access, urls,
+        unboxing, exceptions, access, urls,
     )
 }  # fmt: skip
 """By their names."""

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from nbrpc.errors import NbrpcError
 from nbrpc.options import Limits
 from nbrpc.protocol import codec, messages
@@ -52,6 +54,38 @@ def description(name: str = "Evil", **fields: Any) -> codec.Description:
     return codec.Description(**{**usual, **fields})
 
 
+class Described(codec.Ref, tag=14, dict=True):
+    """A reference whose class is told ahead of the message that has it."""
+
+
+def reference(oid: int, key: int, told: codec.Description, text: str | None = None) -> Described:
+    """Refer to an object, and tell of its class."""
+    made = Described(oid, key, text)
+    made.__dict__["told"] = told
+    return made
+
+
+def message(kind: int, *fields: Any, buffers: tuple[bytes, ...] = ()) -> bytes:
+    """Give the bytes of a message, whatever its size, and before it what its references are."""
+    told: dict[int, codec.Description] = {}
+    rest: list[Any] = [fields]
+    seen = set[int]()  # one that is in many places is looked at once
+    while rest:
+        found = rest.pop()
+        if isinstance(found, Described):
+            told[found.key] = found.__dict__["told"]
+        elif isinstance(found, list | tuple):
+            rest += found
+        elif isinstance(found, dict):
+            rest += found.values()
+        elif isinstance(found, msgspec.Struct):
+            rest += () if id(found) in seen else msgspec.structs.astuple(found)
+            seen.add(id(found))
+    pieces = [piece for one in told.items() for piece in frame(Kind.DESCRIBE, encode(one))]
+    pieces += frame(kind, encode(fields), [memoryview(buffer) for buffer in buffers])
+    return b"".join(bytes(piece) for piece in pieces)
+
+
 class Native:
     """One end of a connection, by hand."""
 
@@ -91,8 +125,7 @@ class Native:
 
     def send(self, kind: int, *fields: Any, buffers: tuple[bytes, ...] = ()) -> None:
         """Send a message, whatever its size."""
-        pieces = frame(kind, encode(fields), [memoryview(buffer) for buffer in buffers])
-        self.raw(b"".join(bytes(piece) for piece in pieces))
+        self.raw(message(kind, *fields, buffers=buffers))
 
     def request(
         self, op: int, oid: int = 0, name: str = "", *args: Any, kwargs: Any = None,
@@ -107,7 +140,7 @@ class Native:
     def lend(self, **fields: Any) -> codec.Ref:
         """Make a reference to an object of this side, that is of whatever class one likes."""
         self.oids += 1
-        return codec.Ref(self.oids, self.oids, description(**fields))
+        return reference(self.oids, self.oids, description(**fields))
 
     def receive(self) -> Any:
         """Give the next message; None at the end of the connection."""

@@ -189,7 +189,17 @@ def looped(root: Any) -> str:
     return f"{len(done)}"
 
 
+def used(root: Any) -> str:
+    """Get a value, and do with it what programs and notebooks do; give all that was shown."""
+    value = root.something
+    for use in (hash, len, bool, list, lambda item: item == copy.deepcopy(item), json.dumps):
+        with contextlib.suppress(Exception):
+            use(value)
+    return repr(value) + displayed(value)
+
+
 ACTIONS: dict[str, Callable[[Any], Any]] = {
+    "use": used,
     "repr": repr,
     "str": str,
     "format": lambda root: f"{root} {root!r} {root:>10}",
@@ -260,7 +270,7 @@ def connected(port: int) -> Any:
         return
     import nbrpc
 
-    timing = nbrpc.Timing(call=LONGEST_CALL, heartbeat=1.0, dead_after=4.0)
+    timing = nbrpc.Timing(call=LONGEST_CALL, heartbeat=1.0, silent_after=4.0)
     with nbrpc.connect(f"nbrpc://127.0.0.1:{port}", timeout=PATIENCE, timing=timing) as conn:
         yield conn
 
@@ -306,6 +316,8 @@ def main() -> None:
     """Live through one attack after the other."""
     import numpy  # noqa: F401 - loaded beforehand, since loading it takes memory
     import pandas  # noqa: F401 - the same
+    import PIL.Image  # noqa: F401 - the same
+    import scipy.sparse  # noqa: F401 - the same
 
     shell()
     watching.watch()

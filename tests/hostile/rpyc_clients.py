@@ -218,8 +218,8 @@ def passing_for_an_int(target: Victim) -> str | None:
 
 @attack(control=True)
 def passing_for_a_text(target: Victim) -> str | None:
-    """The same for str, dict, list, tuple and bytes."""
-    for name in ("str", "dict", "list", "tuple", "bytes"):
+    """The same for str and bytes; containers pass for what they are on both sides, as RPyC's do."""
+    for name in ("str", "bytes"):
         if handed(target, "is_str", f"builtins.{name}") == (REPLY, value(True)):
             return f"isinstance(x, {name})"
     return None

@@ -7,10 +7,11 @@ import random
 import pytest
 
 from nbrpc.protocol.messages import Operation
-from tests.hostile import attacks, native_clients, rpyc_clients, transcripts
+from tests.hostile import attacks, native_clients, rpyc_clients, transcripts, value_clients
 
 assert native_clients
 assert rpyc_clients
+assert value_clients
 
 SLOW = {
     "exceptions that nobody asked for", "hashes that collide", "a bomb of zlib", "garbage",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile import servers, traps
+from tests.hostile import servers, traps, value_servers
 
 assert servers
+assert value_servers
 
 
 @pytest.fixture(scope="module")

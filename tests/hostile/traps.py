@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbrpc.protocol import codec, messages
+from nbrpc.protocol import messages
 from nbrpc.protocol.messages import Kind, Operation
 from tests.hostile.attacks import MEGABYTE, ROOT
-from tests.hostile.native import Native, box, description, native_server
+from tests.hostile.native import Native, box, description, native_server, reference
 from tests.session.rpyc import raw as rpyc
 
 __all__ = ["TRAPS", "Prey", "Raises", "Raw", "Trap", "prey", "spring", "trap"]
@@ -114,7 +114,7 @@ def native_behaviour(one: Trap) -> Callable[[Native, Any], None]:
             described = description(
                 one.class_name, specials=one.specials, members=one.members, doc=one.doc
             )
-            link.send(Kind.REPLY, message.seq, codec.Ref(1, 1, described))
+            link.send(Kind.REPLY, message.seq, reference(1, 1, described))
             return
         key = "root" if message.op == Operation.ROOT else asked_for(message)
         answer = one.answers.get(key, one.answers.get("", Raises("AttributeError", key)))

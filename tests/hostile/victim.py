@@ -6,6 +6,7 @@ command that it reads. With ``rpyc`` it is stock RPyC that serves the same objec
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import json
@@ -111,6 +112,12 @@ class Target:
         import json as library
 
         return f"{x}{x!s}{library.dumps(x, default=str)}"[:20]
+
+    def exposed_used(self, x):
+        """Do with a value what programs do."""
+        for use in (repr, hash, len, bool, list, lambda item: item == copy.deepcopy(item)):
+            with contextlib.suppress(Exception):
+                use(x)
 
     def exposed_sorted(self, xs):
         return len(sorted(xs))
@@ -234,7 +241,7 @@ def serve_ours() -> tuple[dict[str, object], dict[str, object]]:
     limits = nbrpc.Limits(
         exported=1_000, requests=2_000, connections=64, unauthenticated=64, queued_bytes=8_000_000
     )
-    timing = nbrpc.Timing(handshake=2.0, heartbeat=0.5, dead_after=5.0)
+    timing = nbrpc.Timing(handshake=2.0, heartbeat=0.5, silent_after=5.0)
     servers = {}
     for mode, config in MODES.items():
         served = PublicService() if mode == "public" else Service()
@@ -294,7 +301,9 @@ def serve_rpyc() -> tuple[dict[str, object], dict[str, object]]:
 
 def main() -> None:
     """Serve until standard input ends."""
-    import numpy  # noqa: F401 - loaded beforehand, since loading it is seen
+    import pandas  # noqa: F401 - loaded beforehand, since loading it is seen
+    import PIL.Image  # noqa: F401 - the same
+    import scipy.sparse  # noqa: F401 - the same
 
     watching.watch()
     sys.modules[watching.CANARY] = type(sys)(watching.CANARY)

@@ -70,8 +70,8 @@ class Device(nbrpc.Service):
 
     @nbrpc.exposed
     def table(self):
-        """Give a dictionary."""
-        return {"alpha": 1, "beta gamma": 2, 3: 4}
+        """Lend a dictionary."""
+        return nbrpc.by_reference({"alpha": 1, "beta gamma": 2, 3: 4})
 
 
 @pytest.fixture(scope="module")

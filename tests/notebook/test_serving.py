@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 
 import pytest
 
+import nbrpc
 from tests.notebook.kernels import Kernel
 
 pytestmark = pytest.mark.kernel
@@ -252,3 +255,41 @@ def test_unloading_ends_it(server, other):
     server.ok("%reload_ext nbrpc")
     other.read_until(lambda: "reconnecting" in other.ok("conn.state").value)
     assert server.ok("%rpc_serve").text() == "nothing is served\n"
+
+
+@pytest.fixture(scope="module")
+def capturing(tmp_path_factory, module_runtime_dir):
+    """A kernel that shows what child processes print."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTEST_CURRENT_TEST")  # with it a kernel leaves its descriptors alone
+        kernel = Kernel(
+            tmp_path_factory.mktemp("capturing"), {"NBRPC_RUNTIME_DIR": str(module_runtime_dir)}
+        )
+    kernel.ok("import nbrpc, os\n%load_ext nbrpc")
+    yield kernel
+    kernel.stop()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no pipes to wait for")
+def test_output_of_children_goes_where_their_cell_came_from(
+    capturing, module_runtime_dir, monkeypatch
+):
+    """A cell that somebody else runs here shows its own; this notebook goes on showing its own."""
+    monkeypatch.setenv("NBRPC_RUNTIME_DIR", str(module_runtime_dir))
+    served = capturing.ok("%rpc_serve nbrpc.ClassicService() --name code")
+    url = re.search(r"nbrpc://127\.0\.0\.1:\d+", served.text())[0]
+    ran = []
+
+    def run():
+        with nbrpc.connect(url) as conn:
+            result = conn.run_cell("import os\n_ = os.system('echo theirs')\nprint('too')")
+            result.result(30)
+            ran.append("".join(content for _, content in result.outputs))
+
+    for _ in range(3):
+        thread = threading.Thread(target=run)
+        thread.start()
+        capturing.read_until(lambda thread=thread: not thread.is_alive())
+        own = capturing.ok("_ = os.system('echo own')")
+        capturing.read_until(lambda own=own: own.text() == "own\n")
+    assert ran == ["theirs\ntoo\n"] * 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nbrpc.objects.proxy_classes import make_proxy, proxy_class
-from nbrpc.protocol.codec import Description
+from nbrpc.protocol.codec import Description, Ref
 from nbrpc.protocol.messages import Operation
 
 
@@ -58,8 +58,10 @@ def describe(*, kind="instance", members=None, specials=(), base=None, name="Sta
     return Description("lab", name, kind, members or {}, tuple(specials), base, "A stage.")
 
 
-def proxy_of(answers=None, *, mimic=True, oid=5, **description):
+def proxy_of(answers=None, *, mimic=True, oid=5, text=None, **description):
     """Give a proxy and the session behind it."""
     caller = FakeCaller(answers)
     described = describe(**description)
-    return make_proxy(proxy_class(described, mimic=mimic), caller, oid, described), caller
+    return make_proxy(
+        proxy_class(described, mimic=mimic), caller, Ref(oid, 1, text), described
+    ), caller

@@ -94,6 +94,7 @@ class Native:
             Role.CLIENT, Limits(), choose_token=lambda _id, _auth: TOKEN.encode()
         )
         self.seq = 0
+        self.described: dict[int, codec.Description] = {}
         while not any(type(message) is Ready for message in self._exchange()):
             pass
         root = self._ask([self._request(Operation.ROOT, 0, "")])[0].value.oid
@@ -114,7 +115,10 @@ class Native:
         data = self.sock.recv(1 << 20)
         if not data:
             raise ConnectionError("the server of the matrix hung up")
-        return self.protocol.receive(data)
+        received = self.protocol.receive(data)
+        told = [message for message in received if type(message) is messages.Describe]
+        self.described |= {message.key: message.description for message in told}
+        return [message for message in received if type(message) is not messages.Describe]
 
     def _request(self, op: int, oid: int, name: str, args: Iterable[Any] = ()) -> messages.Request:
         self.seq += 1
@@ -186,11 +190,10 @@ class Native:
             return [row[0] for row in found[1]["rows"] if row[1] != "item"]
         return []
 
-    @staticmethod
-    def _kind_of(value: Any) -> str:
+    def _kind_of(self, value: Any) -> str:
         """Give the class of what was lent, or the text that was given."""
         if isinstance(value, codec.Ref):
-            about = value.description
+            about = self.described.get(value.key)
             return "module" if about and about.kind == "module" else about.name if about else ""
         return value if isinstance(value, str) else ""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import datetime
+import fractions
 import time
 import tracemalloc
 import weakref
@@ -14,11 +17,25 @@ from hypothesis import strategies as st
 from nbrpc.errors import LimitExceeded, NotSendable, RemoteProtocolError, StaleReference
 from nbrpc.objects import boxing as boxing_module
 from nbrpc.objects import values
-from nbrpc.objects.boxing import ByReference, ByValue, Draft, by_value
+from nbrpc.objects.draft import ATTRIBUTE, SHALLOW, by_reference, by_value
 from nbrpc.objects.unboxing import Reader
 from nbrpc.options import Limits
 from nbrpc.protocol import codec
-from nbrpc.protocol.codec import Bytes, Frozen, Home, List, Map, Packed, Pairs, Ref, Tuple
+from nbrpc.protocol.codec import (
+    Bytes,
+    Frozen,
+    Home,
+    List,
+    Made,
+    Map,
+    Packed,
+    Pairs,
+    Parts,
+    Ref,
+    Same,
+    Slice,
+    Tuple,
+)
 from nbrpc.protocol.messages import Kind
 from tests.objects.wire import Stand, carried, two_ends
 from tests.protocol.ends import written
@@ -102,10 +119,6 @@ def test_a_value_is_a_copy():
 @pytest.mark.parametrize(
     "value",
     [
-        [1],
-        {},
-        {1},
-        bytearray(),
         object(),
         Thing,
         len,
@@ -116,13 +129,63 @@ def test_a_value_is_a_copy():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_all_else_travels_by_reference(value):
-    """Containers and objects that can change give a proxy, and come home as themselves."""
+def test_objects_stay(value):
+    """What is no data gives a proxy, and comes home as itself."""
     one, other = two_ends()
     stand = other.read(one.write(value))
     assert type(stand) is Stand
     assert one.read(other.write(stand)) is value
-    assert one.read(other.write([stand], deep=True)) == [value]
+    assert one.read(other.write([stand])) == [value]
+
+
+@pytest.mark.parametrize("value", [[1], {}, {1}, bytearray(b"x"), collections.deque([1])])
+@pytest.mark.parametrize("form", [SHALLOW, ATTRIBUTE])
+def test_attributes_and_results_of_classic_mode_are_lent(value, form):
+    """Data that belongs to an object, or to the peer for good, is not copied."""
+    one, other = two_ends()
+    stand = other.read(one.write(value, form=form))
+    assert type(stand) is Stand
+    assert one.read(other.write(stand)) is value
+    assert carried(by_value(value), form=form) == value
+
+
+def test_a_copy_may_hold_references():
+    """What is no data inside goes by reference, wherever it stands."""
+    thing = Thing()
+    one, other = two_ends()
+    for value in ([thing], {"a": thing}, {1: thing}, collections.deque([thing]), ([{"b": thing}],)):
+        arrived = other.read(one.write(value))
+        assert type(arrived) is type(value)
+        assert one.read(other.write(arrived)) == value
+
+
+def test_what_is_shared_is_shared_again():
+    """Parts that are the same object keep that within one message, and cycles are closed."""
+    part, data = [1], bytearray(b"x")
+    value = {"a": part, "b": (part, data), "c": [data, data]}
+    value["self"] = value
+    part.append(value)
+    arrived = carried(value)
+    assert arrived["a"] is arrived["b"][0]
+    assert arrived["b"][1] is arrived["c"][0] is arrived["c"][1]
+    assert arrived["self"] is arrived is arrived["a"][1]
+
+
+def test_what_cannot_hold_itself_is_refused():
+    """A container that is made of its parts has to have them all first."""
+    value = collections.deque()
+    value.append([value])
+    with pytest.raises(NotSendable, match=r"a deque .*contains itself"):
+        carried(value)
+
+
+def test_keys_are_written_again():
+    """What is in keys is not referred to: its hash could lead anywhere."""
+    row = collections.namedtuple("Row", "x")(1)  # noqa: PYI024
+    value = [{row: 1}, row, {row: 2}, row]
+    arrived = carried(value)
+    assert arrived == value
+    assert arrived[1] is arrived[3]
 
 
 def test_tuples_hold_references():
@@ -137,7 +200,7 @@ def test_tuples_hold_references():
 def test_by_reference_holds_for_anything():
     """A result may be marked to travel by reference, even a number."""
     one, other = two_ends()
-    stand = other.read(one.write(ByReference(7)))
+    stand = other.read(one.write(by_reference(7)))
     assert one.read(other.write(stand)) == 7
 
 
@@ -149,8 +212,8 @@ def test_by_value_marks_once():
     assert carried([by_value((2, [3]))], deep=True) == [(2, [3])]
 
 
-def test_copies_of_the_collections_are_what_they_hold():
-    """Subclasses in collections, deques and dictionary views arrive as plain containers."""
+def test_collections_arrive_as_what_they_are():
+    """Subclasses in collections and deques keep their class, views of keys and items as well."""
     value = {
         "default": collections.defaultdict(int, {"a": 1}),
         "ordered": collections.OrderedDict(b=2),
@@ -160,15 +223,13 @@ def test_copies_of_the_collections_are_what_they_hold():
         "values": {"x": 1}.values(),
         "items": {"x": 1}.items(),
     }
-    assert carried(value, deep=True) == {
-        "default": {"a": 1},
-        "ordered": {"b": 2},
-        "counter": {"a": 2, "b": 1},
-        "deque": [1, 2],
-        "keys": ["x"],
-        "values": [1],
-        "items": [("x", 1)],
-    }
+    for deep in (True, False):
+        arrived = carried(value, deep=deep)
+        assert arrived.pop("values") == [1]
+        assert arrived == {name: part for name, part in value.items() if name != "values"}
+        assert all(type(part) is type(value[name]) for name, part in arrived.items())
+        assert arrived["default"].default_factory is int
+        assert arrived["deque"].maxlen == 2
 
 
 class Items(list):
@@ -214,7 +275,7 @@ def test_depth_is_limited_by_the_sender(wrap):
     """What the sender lets through the receiver takes; one level more is refused at the sender."""
     deepest = nested(2**70, 63, wrap)
     assert same(carried(deepest, deep=True), deepest)
-    with pytest.raises(NotSendable, match="nested deeper than 64 levels, or contains itself"):
+    with pytest.raises(NotSendable, match="nested deeper than 64 levels"):
         carried(nested(1, 66, wrap), deep=True)
 
 
@@ -239,34 +300,65 @@ def test_registered_values_have_the_same_limit(monkeypatch):
             carried(nested(None, 70, link), deep=deep)
 
 
-def test_a_container_that_contains_itself_is_refused():
-    """There is no end to it, so it is refused with the reason."""
-    value = []
-    value.append(value)
-    with pytest.raises(NotSendable, match="contains itself"):
-        carried(value, deep=True)
-
-
 def test_a_frozenset_that_is_nested_too_deeply_travels_by_reference():
     """It is hashable and immutable, but not a value that the peer would read."""
     assert type(carried(nested(1, 100, lambda x: frozenset({x})))) is Stand
 
 
+def test_a_set_of_objects_is_refused_and_a_frozen_one_stays():
+    """The other side would have to ask for the hashes of its members."""
+    one, other = two_ends()
+    thing = Thing()
+    value = frozenset({thing, (1, thing)})
+    for deeper in (value, [value], {"a": (value,)}):
+        arrived = other.read(one.write(deeper))
+        assert one.read(other.write(arrived)) == deeper
+    for refused in ({thing}, {(1, thing): 2}, {value}):
+        with pytest.raises(NotSendable, match="goes by reference, and cannot be hashed"):
+            one.write(refused)
+    assert one.boxing.exports.get(1) is value
+    with pytest.raises(NotSendable, match="cannot be copied"):
+        carried(value, deep=True)
+
+
+ALIKE = [number * (2**61 - 1) for number in range(1, 1103)]
+"""Integers whose hashes are all 0."""
+
+COLLIDING = [codec.Scalar("int", f"{number:x}") for number in ALIKE]
+
+
 @pytest.mark.parametrize(
-    ("value", "deep"),
+    "value",
     [
-        (set(range(1001)), True),
-        ([{number} for number in range(1001)], True),
-        (dict.fromkeys(range(1001)), True),
-        (frozenset(range(1001)), True),
-        (frozenset(range(1001)), False),
-        ((frozenset(range(501)), frozenset(range(501))), False),
+        set(ALIKE),
+        [{*ALIKE[:552]}, {*ALIKE[:552]}],
+        dict.fromkeys(ALIKE),
+        frozenset(ALIKE),
+        {(number,) for number in ALIKE},
+        set(map(fractions.Fraction, ALIKE)),
     ],
+    ids=["set", "two sets", "dict", "frozenset", "tuples", "fractions"],
 )
-def test_odd_keys_are_limited_by_the_sender(value, deep):
-    """Over 1,000 keys of a message that are neither str nor bytes are refused before sending."""
+def test_keys_with_equal_hashes_are_limited_by_the_sender(value):
+    """Over 1,000 keys of a message whose hash another one has are refused before sending."""
     with pytest.raises(LimitExceeded, match=r"over 1,000 keys .* raise Limits\.odd_keys"):
-        carried(value, deep=deep)
+        carried(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {number: str(number) for number in range(20_000)},
+        set(range(-10_000, 10_000)),
+        {number / 7 for number in range(20_000)},
+        {(number, "x"): number for number in range(20_000)},
+        {datetime.date(2026, 1, 1) + datetime.timedelta(days=n) for n in range(5_000)},
+    ],
+    ids=["ints", "negative ints", "floats", "tuples", "dates"],
+)
+def test_everyday_keys_have_no_limit_of_their_own(value):
+    """What does not collide costs nothing."""
+    assert carried(value) == value
 
 
 def test_str_and_bytes_are_no_odd_keys():
@@ -299,11 +391,52 @@ def test_elements_are_limited_by_the_sender(value, deep):
         (List([None] * 1001), "over 1,000 elements"),
         (Tuple([List([None] * 500), List([None] * 500)]), "over 1,000 elements"),
         (Map(dict.fromkeys(map(str, range(1001)))), "over 1,000 elements"),
-        (codec.Set(list(range(101))), "over 100 keys"),
-        (Tuple([Frozen(list(range(60))), Frozen(list(range(60)))]), "over 100 keys"),
-        (Pairs(list(range(101)), [1] * 101), "over 100 keys"),
-        (Pairs([1], []), "a dictionary cannot be read"),
-        (Pairs([List([])], [1]), "a dictionary cannot be read.*unhashable"),
+        (codec.Set(COLLIDING[:102]), "over 100 keys with equal hashes"),
+        (codec.Set([1] * 102), "over 100 keys with equal hashes"),
+        (Tuple([Frozen(COLLIDING[:60]), Frozen(COLLIDING[:60])]), "over 100 keys"),
+        (Pairs(COLLIDING[:102], [1] * 102), "over 100 keys"),
+        (Pairs([1], []), "keys without values"),
+        (Pairs([List([])], [1]), "cannot be hashed.*unhashable"),
+        (Same(0), "an object that is not in its message"),
+        (List([Same(1)]), "an object that is not in its message"),
+        (List([Same(-1)]), "an object that is not in its message"),
+        (List([Same(2**63)]), "an object that is not in its message"),
+        (Tuple([List([]), codec.Set([Same(0)])]), "an object that is not in its message"),
+        (Tuple([Made("nbrpc.class", ["builtins.int"]), Pairs([Same(0)], [1])]), "not in its"),
+        (codec.Set([Same(0)]), "an object that is not in its message"),
+        (Made("collections.deque", [List([Same(0)]), None]), "holds itself that cannot"),
+        (Made("record", ["P", Tuple(["x"]), True, None, Same(0)]), "holds itself that cannot"),
+        (Made("collections.deque", [List([]), "x"]), "a part of a .*deque is a str"),
+        (Made("collections.deque", [List([])]), "has 1 parts"),
+        (Made("collections.deque", []), "has 0 parts"),
+        (Made("collections.deque", [List([]), -1]), "cannot be made"),
+        (Made("os.system", ["true"]), "kind 'os.system' arrived"),
+        (Made("builtins.eval", ["1"]), "kind 'builtins.eval' arrived"),
+        (Made("types.FunctionType", []), "kind 'types.FunctionType' arrived"),
+        (Made("nbrpc.class", ["os.system"]), "a class 'os.system' arrived"),
+        (Made("nbrpc.class", ["builtins.eval"]), "a class 'builtins.eval' arrived"),
+        (Made("record", []), "no fields"),
+        (Made("record", ["P", Tuple(["x"]), True, None]), "a record cannot be read"),
+        (Made("record", ["P", List(["x"]), True, None, 1]), "a record cannot be read"),
+        (Made("record", ["a b", Tuple([]), True, None]), "a record cannot be read"),
+        (Made("record", ["P", Tuple(["__class__"]), True, None, 1]), "a record cannot be read"),
+        (Made("record", ["P", Tuple(["__eq__"]), True, None, 1]), "a record cannot be read"),
+        (Made("record", ["P", Tuple(["x", "x"]), True, None, 1, 2]), "a record cannot be read"),
+        (Made("record", ["P", Tuple(["class"]), True, None, 1]), "a record cannot be read"),
+        (Made("record", ["P", Tuple(["_nbrpc_text_"]), True, None, 1]), "a record cannot be read"),
+        (Made("record", ["P", Tuple(["x"]), 1, None, 1]), "a record cannot be read"),
+        (Made("record", ["P", Tuple(["x"]), True, 1, 1]), "a record cannot be read"),
+        (Made("record", ["P", Tuple([List([])]), True, None, 1]), "a record cannot be read"),
+        (Made("row", ["P", Tuple(["_x"]), True, None, 1]), "begins with an underscore"),
+        (Made("row", ["P", Tuple(["x", "x"]), True, None, 1, 2]), "a record cannot be read"),
+        (Made("member", ["C", "N", 1.5, "", "", None]), "neither a number nor a text"),
+        (Made("member", ["C", "N", 1]), "cannot be read"),
+        (Made("member at home", [Made("nbrpc.class", ["builtins.int"]), 1]), "that is none"),
+        (Parts([0]), "in place of a value"),
+        (List([Parts([0]), 1]), "in place of a value"),
+        (Slice("s", Parts([0]), 1, 2), "in place of a value"),
+        (Tuple([Parts([0])]), "data that did not come"),
+        (Tuple([Parts([-1])]), "data that did not come"),
         (codec.Set([List([])]), "cannot be hashed"),
         (Frozen([Map({})]), "cannot be hashed"),
         (codec.Set([Ref(1, 1)]), "a key is a reference"),
@@ -314,9 +447,9 @@ def test_elements_are_limited_by_the_sender(value, deep):
         (Bytes("b", 0), "data that did not come"),
         (Bytes("b", 2**62), "data that did not come"),
         (Packed("d", -1), "data that did not come"),
-        (codec.Slice("x", 1, 2, 3), "a slice of kind 'x'"),
-        (codec.Slice("r", 1, 2, 0), "a range cannot be read"),
-        (codec.Slice("r", "a", 2, 1), "a range cannot be read"),
+        (Slice("x", 1, 2, 3), "a slice of kind 'x'"),
+        (Slice("r", 1, 2, 0), "a range cannot be read"),
+        (Slice("r", "a", 2, 1), "a range cannot be read"),
         (codec.Scalar("nothing", ""), "kind 'nothing' cannot be read"),
         (nested(None, 67, lambda x: List([x])), "nested too deeply"),
         (nested(None, 400, lambda x: Map({"": x})), "nested too deeply"),
@@ -363,17 +496,13 @@ def test_any_wire_value_gives_an_object_or_a_known_error(value, buffers):
 def test_mutated_values_give_an_object_or_a_known_error(value, changes):
     """Nor does a valid message with some bytes changed."""
     one, other = two_ends()
-    data = mutated(one.write(value, deep=True), changes)
+    data = mutated(one.write(value), changes)
     try:
         for message in other.protocol.receive(data):
             if hasattr(message, "value"):
                 other.boxing.unbox(message.value, message.buffers)
     except (RemoteProtocolError, NotSendable, StaleReference):
         pass
-
-
-COLLIDING = [codec.Scalar("int", f"{number * (2**61 - 1):x}") for number in range(1, 1100)]
-"""Integers whose hashes are all 0."""
 
 
 @pytest.mark.parametrize(
@@ -384,11 +513,21 @@ COLLIDING = [codec.Scalar("int", f"{number * (2**61 - 1):x}") for number in rang
         List([Bytes("a", 0)] * 5000),
         List([Tuple([])] * 10_000),
         List([codec.Scalar("complex", "0,0")] * 3500),
-        List([codec.Array("<f8", [0, 2**62], 0)] * 3000),
+        List([codec.Array("<f8", [0, 2**62], 0)] * 2800),
         codec.Set(COLLIDING * 2),
         List([codec.Set(COLLIDING[:1000])] * 2),
         codec.Scalar("fraction", "f" * 30_000 + "/" + "e" * 30_000),
         codec.Array("<f8", [2**63] * 6000, 0),
+        List([Made("collections.deque", [List([]), None])] * 2000),
+        List([List([]), *[Same(1)] * 20_000]),
+        List([Made("record", ["P", Tuple(["x"]), True, None, 1])] * 2000),
+        List([Made("row", ["P", Tuple(["x"]), True, None, 1])] * 2000),
+        List([Made("row", ["P", Tuple([f"x{n}"]), True, None, 1]) for n in range(60)]),
+        List([Made("record", ["P", Tuple([f"x{n}"]), True, None, 1]) for n in range(60)]),
+        Made("re.Pattern", ["(" * 20_000, 0]),
+        Made("re.Pattern", ["(a" * 90 + ")" * 90, 0]),
+        List([Parts([0] * 40_000)]),
+        List([Parts([0]), Parts([0])]),
     ],
     ids=lambda value: f"{value!r:.30}",
 )
@@ -443,23 +582,23 @@ def test_a_reference_without_a_description_is_an_object():
 
 
 def test_what_nobody_unboxes_is_given_back():
-    """References anywhere in a value are owed, and their descriptions are kept for later."""
+    """References anywhere in a value are owed, also in parts beside the body."""
     one, other = two_ends()
     thing = Thing()
     refs = iter(range(100))
 
     def ref():
-        return one.boxing.box(ByReference(thing), Draft(one.boxing)) if next(refs) + 1 else None
+        return one.boxing.box(by_reference(thing), one.boxing.draft()) if next(refs) + 1 else None
 
     value = Tuple([
         List([ref()]), Map({"a": ref()}), Pairs([ref()], [1, ref()]), codec.Set([ref()]),
-        codec.Registered("x", [ref()]), codec.Slice("s", ref(), None, ref()), 7, "x",
+        codec.Registered("x", [ref()]), Slice("s", ref(), None, ref()), 7, "x",
+        Made("collections.deque", [List([ref()]), None]), List([Parts([0, 1, 0, 7])]),
     ])  # fmt: skip
-    message = other.receive(written(one.protocol, Kind.REPLY, (1, value)))
-    other.boxing.discard(message.value)
-    assert sum(other.releases()[1::2]) == 8
-    later = other.read(written(one.protocol, Kind.REPLY, (1, Ref(1, 1))))
-    assert later.description.name == "Thing"
+    buffers = [codec.encode([ref(), Tuple([ref(), Parts([1])])]), codec.encode([ref()])]
+    message = other.receive(written(one.protocol, Kind.REPLY, (1, value), buffers))
+    other.boxing.discard(message.value, message.buffers)
+    assert sum(other.releases()[1::2]) == 12
 
 
 def test_a_discarded_value_may_be_nested_without_end():
@@ -473,7 +612,7 @@ def test_a_message_that_cannot_be_read_gives_its_references_back():
     """Those before and behind what failed; those that became proxies give themselves back."""
     one, other = two_ends()
     things = [Thing(), Thing(), Thing()]
-    draft = Draft(one.boxing)
+    draft = one.boxing.draft()
     items = [one.boxing.box(thing, draft) for thing in things]
     items.insert(1, codec.Registered("unknown", [items.pop()]))
     message = other.receive(written(one.protocol, Kind.REPLY, (1, Tuple([Tuple(items)]))))
@@ -502,14 +641,164 @@ def test_a_peer_cannot_describe_or_send_without_end():
     one, other = two_ends(Limits(exported=3))
     description = codec.Description("m", "C", "instance", {}, (), None, "")
     for key in (1, 2, 3, 3):
-        other.read(written(one.protocol, Kind.REPLY, (1, Ref(key, key, description))))
+        other.boxing.learn(key, description)
     with pytest.raises(RemoteProtocolError, match="described too many classes"):
-        other.read(written(one.protocol, Kind.REPLY, (1, Ref(9, 9, description))))
-    other.boxing.discard(Ref(9, 9, description))
+        other.boxing.learn(9, description)
     stands = [other.read(written(one.protocol, Kind.REPLY, (1, Ref(oid, 1)))) for oid in range(30)]
     assert len({stand.oid for stand in stands}) == 30
     with pytest.raises(RemoteProtocolError, match="sent too many references"):
         other.read(written(one.protocol, Kind.REPLY, (1, Ref(50, 1))))
+
+
+def test_a_description_is_not_replaced():
+    """A class that was described stays what it was."""
+    one, other = two_ends()
+    for name in ("First", "Second"):
+        other.boxing.learn(1, codec.Description("m", name, "instance", {}, (), None, ""))
+    stand = other.read(written(one.protocol, Kind.REPLY, (1, Ref(1, 1))))
+    assert stand.description.name == "First"
+
+
+@pytest.mark.parametrize("kind", ["record", "row"])
+def test_a_peer_cannot_make_classes_without_end(kind):
+    """One class is made for a name and its fields, and so many of a connection."""
+    one, other = two_ends()
+    for number in [*range(1000)] * 2:
+        made = Made(kind, ["P", Tuple([f"x{number}"]), True, None, 1])
+        other.read(written(one.protocol, Kind.REPLY, (1, made)))
+    assert len(other.boxing.records) == 1000
+    made = Made(kind, ["P", Tuple(["x1000"]), True, None, 1])
+    with pytest.raises(RemoteProtocolError, match="over 1,000 classes of records"):
+        other.read(written(one.protocol, Kind.REPLY, (1, made)))
+
+
+@pytest.mark.parametrize("name", ["_repr_html_", "_ipython_display_", "_repr_mimebundle_"])
+def test_a_field_of_a_record_is_nothing_that_a_notebook_calls(name):
+    """A notebook would call what is there."""
+    one, other = two_ends()
+    made = Made("record", ["P", Tuple([name]), True, None, Ref(1, 1)])
+    with pytest.raises(RemoteProtocolError, match="a record cannot be read"):
+        other.read(written(one.protocol, Kind.REPLY, (1, made)))
+
+
+def test_a_sender_makes_no_more_classes_than_the_peer_takes():
+    """Records of further classes go by reference."""
+    ends = two_ends()
+    for number in range(1001):
+        row = collections.namedtuple("Row", [f"x{number}"])(number)  # noqa: PYI024
+        arrived = carried(row, ends=ends)
+        assert (type(arrived) is Stand) is (number == 1000)
+
+
+def test_records_whose_names_are_odd_go_where_they_can():
+    """A renamed field keeps its name; a class that cannot be called like that here stays there."""
+    row = collections.namedtuple("Row", "x class y", rename=True)(1, 2, 3)  # noqa: PYI024
+    arrived = carried(row)
+    assert arrived == row
+    assert arrived._fields == ("x", "_1", "y")
+    assert repr(arrived) == repr(row)
+    for name in ("Page[int]", "_repr_html_", "class"):
+        made = dataclasses.make_dataclass("Any", ["x"])(1)
+        type(made).__name__ = name
+        assert type(carried(made)) is Stand
+
+
+def test_keys_that_a_copy_could_not_be_are_refused_by_the_sender():
+    """The peer would end the connection over a key without a hash."""
+    listed = dataclasses.make_dataclass(
+        "Listed", [("x", int), ("tags", list, dataclasses.field(hash=False))], frozen=True
+    )
+    identity = dataclasses.make_dataclass("Identity", ["x"], eq=False)
+    for key, match in ((listed(1, []), "a list .* has no hash"), (identity(1), "by its identity")):
+        for value in ({key: 1}, {key}, {(1, key): 2}):
+            with pytest.raises(NotSendable, match=match):
+                carried(value)
+        assert type(carried(frozenset({key}))) is Stand
+
+
+def test_a_record_is_compared_and_hashed_here():
+    """Whatever the names of its fields are: nothing in it is called."""
+    cls = dataclasses.make_dataclass("Odd", ["_entries", "items"], frozen=True)
+    one, two = carried(cls(1, 2)), carried(cls(1, 2))
+    assert one == two == cls(1, 2)
+    assert hash(one) == hash(two)
+    assert repr(one) == "Odd(_entries=1, items=2)"
+    assert carried({cls(1, 2): 3}) == {two: 3}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Made("record", ["P", Tuple([]), True, "a\x1b]0;title\x07b\x1b[2J"]),
+        Made("member", ["C", "N", 1, "a\x1b]0;title\x07b\x1b[2J", "1", None]),
+        Made("member", ["C", "N", "1", "a\x1b]0;title\x07b\x1b[2J", "1", None]),
+    ],
+)
+def test_the_repr_of_a_copy_holds_nothing_that_a_terminal_obeys(made):
+    """It is text of the peer."""
+    one, other = two_ends()
+    assert repr(other.read(written(one.protocol, Kind.REPLY, (1, made)))) == "ab"
+
+
+LARGE = [
+    list(map(str, range(300_000))),
+    tuple(map(str, range(300_000))),
+    {str(number): [number, str(number)] for number in range(100_000)},
+    {number: str(number) for number in range(300_000)},
+    {f"key {number}" for number in range(200_000)},
+    frozenset(range(0, 10**7, 50)),
+    collections.deque(map(str, range(300_000))),
+    [[str(number)] * 3 for number in range(90_000)],
+    {"a": [{"b": [str(number) for number in range(250_000)]}]},
+]
+
+
+@pytest.mark.parametrize("value", LARGE, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("body", [1024 * 1024, 20_000])
+def test_data_above_the_limit_of_a_body_is_sent_in_parts(value, body):
+    """No part of it is larger than what the receiver takes at once."""
+    assert carried(value, ends=two_ends(Limits(body=body))) == value
+
+
+def test_what_is_shared_is_shared_in_parts_too():
+    """Numbers go on from part to part."""
+    part = ["x"]
+    value = [*map(str, range(200_000)), part, {"a": part}]
+    arrived = carried(value)
+    assert arrived[-1]["a"] is arrived[-2]
+    assert arrived == value
+
+
+def test_what_cannot_be_parted_is_refused_by_the_sender():
+    """A slice is written as a whole; a peer that received too much would end the connection."""
+    with pytest.raises(LimitExceeded, match=r"a slice in the message has .* bytes"):
+        carried([slice([str(number) for number in range(300_000)])])
+
+
+@pytest.mark.parametrize(
+    ("value", "buffers", "match"),
+    [
+        (List([Parts([0, 0])]), [codec.encode([1])], "did not come"),
+        (Tuple([List([Parts([0])])] * 2), [codec.encode([1])], "did not come"),
+        (
+            List([Parts([0])]),
+            [codec.encode([Parts([1])]), codec.encode([1])],
+            "in place of a value",
+        ),
+        (List([Parts([0])]), [codec.encode([List([Parts([0])])])], "did not come"),
+        (List([Parts([0])]), [codec.encode(1)], "malformed"),
+        (List([Parts([0])]), [b""], "malformed"),
+        (List([Parts([0])]), [codec.encode(["x" * 20_000])], "too large"),
+        (List([Parts([0, 1])]), [codec.encode([None] * 600)] * 2, "over 1,000 elements"),
+        (codec.Set([Parts([0])]), [codec.encode([Ref(1, 1)])], "a key is a reference"),
+        (Pairs([Parts([0])], [1]), [codec.encode([1, 2])], "keys without values"),
+    ],
+)
+def test_parts_that_boxing_does_not_make_are_refused(value, buffers, match):
+    """Each holds values of one list, is read once and has the limits of a body."""
+    one, other = two_ends(Limits(elements=1000, body=10_000))
+    with pytest.raises(RemoteProtocolError, match=match):
+        other.read(written(one.protocol, Kind.REPLY, (1, value), buffers))
 
 
 def test_an_attribute_of_an_object_comes_home_by_its_path():
@@ -541,8 +830,8 @@ def test_a_proxy_is_no_key():
     stand = other.read(one.write(thing))
     for value in ({stand: 1}, {stand}, {(1, stand): 2}):
         with pytest.raises(NotSendable, match=r"a Stand .* is a proxy, which cannot be hashed"):
-            other.write(value, deep=True)
-    assert one.read(other.write([stand], deep=True)) == [thing]
+            other.write(value)
+    assert one.read(other.write([stand])) == [thing]
 
 
 @pytest.mark.parametrize(
@@ -566,7 +855,7 @@ def test_plain_arguments_need_no_boxing(args, plain):
     one, _ = two_ends()
     assert one.boxing.box_plain(args) is plain
     if plain:
-        assert [one.boxing.box(arg, Draft(one.boxing)) for arg in args] == list(args)
+        assert [one.boxing.box(arg, one.boxing.draft()) for arg in args] == list(args)
 
 
 def test_plain_values_are_given_as_they_are():
@@ -591,36 +880,10 @@ def test_boxing_keeps_nothing_alive():
     one, _ = two_ends()
     thing = Thing()
     ref = weakref.ref(thing)
-    draft = Draft(one.boxing)
-    one.boxing.box(ByValue([1]), draft)
+    draft = one.boxing.draft()
+    one.boxing.box(by_value([1]), draft)
     one.boxing.box(thing, draft)
     draft.undo()
     del thing
     assert ref() is None
     assert len(one.boxing.exports) == 0
-
-
-def test_descriptions_are_learned_where_references_travel():
-    """The reading thread notes them in references, tuples, registered values and slices."""
-    here, there = two_ends()
-    draft = Draft(here.boxing)
-    one, two, three = (type(f"Class{n}", (), {})() for n in range(3))
-    boxed = [here.boxing.box(obj, draft) for obj in (one, (two,), slice(three))]
-    boxed.append(codec.Registered("any", [codec.Ref(99, 77, boxed[0].description)]))
-    there.boxing.learn(boxed)
-    assert sorted(there.boxing._descriptions) == [1, 2, 3, 77]
-
-
-def test_learning_has_the_limits_of_reading():
-    """Neither too many descriptions nor too deep tuples are followed."""
-    here, there = two_ends(Limits(exported=1))
-    draft = Draft(here.boxing)
-    first = here.boxing.box(type("One", (), {})(), draft)
-    second = codec.Ref(2, 2, first.description)
-    with pytest.raises(RemoteProtocolError, match="too many classes"):
-        there.boxing.learn([first, second])
-    deep = Tuple([])
-    for _ in range(Limits().depth + 5):
-        deep = Tuple([deep])
-    with pytest.raises(RemoteProtocolError, match="too deeply"):
-        there.boxing.learn([deep])

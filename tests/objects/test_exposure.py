@@ -11,7 +11,7 @@ from nbrpc.errors import AccessDenied
 from nbrpc.objects.exposure import (
     CONTAINER_METHODS,
     exposed,
-    is_by_value,
+    form_of,
     is_event,
     is_exposed,
     restricted,
@@ -27,7 +27,7 @@ def test_decorator_forms():
 
     assert exposed(one) is one
     assert is_exposed(one)
-    assert not is_by_value(one)
+    assert form_of(one) is not True
 
     @exposed()
     def two():
@@ -46,8 +46,8 @@ def test_decorator_forms():
         """Do nothing."""
 
     assert all(map(is_exposed, (two, three, four, five)))
-    assert is_by_value(three)
-    assert not is_by_value(four)
+    assert form_of(three) is True
+    assert form_of(four) is not True
     assert four.__exposed__ == "custom_"
 
 
@@ -91,8 +91,8 @@ def test_either_order_with_other_decorators():
 
     assert all(is_exposed(Service.__dict__[name]) for name in "abcdef")
     assert is_exposed(Service.Inner)
-    assert is_by_value(Service.__dict__["c"])
-    assert is_by_value(Service().c)
+    assert form_of(Service.__dict__["c"]) is True
+    assert form_of(Service().c) is True
     assert is_exposed(Service().d)
 
 
@@ -108,7 +108,7 @@ def test_a_wrapper_keeps_the_mark():
         """Do nothing."""
 
     assert is_exposed(outer)
-    assert is_by_value(outer)
+    assert form_of(outer) is True
 
 
 def test_marks_are_not_inherited_or_lent():
@@ -124,7 +124,7 @@ def test_marks_are_not_inherited_or_lent():
     assert not is_exposed(Derived)
     assert not is_exposed(Base())
     assert not is_exposed(len)
-    assert not is_by_value(len)
+    assert form_of(len) is not True
     assert not is_exposed(None)
 
 

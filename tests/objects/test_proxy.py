@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 
 from nbrpc.errors import AccessDenied, ConnectionLost, NotSendable
+from nbrpc.objects.mimicry import MIMICKED
 from nbrpc.objects.proxy import Member, Proxy, is_proxy, resolve, target_of
 from nbrpc.objects.proxy_classes import make_proxy, proxy_class
-from nbrpc.objects.specials import MIMICKED, SPECIALS
+from nbrpc.objects.specials import SPECIALS
+from nbrpc.protocol.codec import Ref
 from nbrpc.protocol.messages import Operation
 from tests.objects.fake import describe, proxy_of
 from tests.strategies import names
@@ -57,7 +59,7 @@ def test_calling_a_method_is_one_request():
 def test_methods_belong_to_their_object():
     """A method of one proxy never asks for another object of the same class."""
     first, caller = proxy_of(members={"move": "method"})
-    second = make_proxy(type(first), caller, 6, first._nbrpc_description_)
+    second = make_proxy(type(first), caller, Ref(6, 1), first._nbrpc_description_)
     move = first.move
     second.move()
     move()
@@ -192,7 +194,7 @@ PROBES = [
 def test_probes_stay_local(probe, claims):
     """What libraries probe for is never asked of the peer, whatever the peer claims to have."""
     claimed = """__copy__ __deepcopy__ __reduce__ __reduce_ex__ __getstate__ __setstate__
-        __array_interface__ __array_struct__ __dlpack__ __buffer__ __fspath__ __html__ __wrapped__
+        __array_interface__ __array_struct__ __fspath__ __html__ __wrapped__
         __signature__ __await__ __del__ __get__ __set_name__ __class__ __dict__ __init_subclass__
         _repr_html_ _ipython_display_ _repr_mimebundle_ _nbrpc_oid_""".split()  # noqa: SIM905
     members = dict.fromkeys(claimed, "method") if claims else {}
@@ -215,20 +217,25 @@ def test_a_proxy_is_not_copied_nor_pickled(make):
     assert caller.asked == []
 
 
+ARRAY = {"base": "numpy.ndarray", "name": "ndarray", "specials": ["__array__"]}
+
+
 def test_an_array_of_a_proxy_is_one_request():
     """What numpy gets is a copy by value."""
-    proxy, caller = proxy_of({Operation.OBTAIN: [1, 2]}, specials=["__len__", "__getitem__"])
+    proxy, caller = proxy_of({Operation.OBTAIN: np.array([1, 2])}, **ARRAY)
     assert np.asarray(proxy).tolist() == [1, 2]
     assert np.asarray(proxy, "f4").dtype == "f4"
     assert np.array(proxy, copy=True).tolist() == [1, 2]
     assert [asked[0] for asked in caller.asked] == ["OBTAIN"] * 3
+    with pytest.raises(ValueError, match="without a copy"):
+        proxy.__array__(copy=False)
 
 
 def test_a_peer_cannot_send_numpy_in_circles():
     """A proxy in place of a copy is refused."""
-    proxy, caller = proxy_of()
+    proxy, caller = proxy_of(**ARRAY)
     caller.answers[Operation.OBTAIN] = proxy
-    with pytest.raises(TypeError, match="gave no copy"):
+    with pytest.raises(NotSendable, match="no exact copy"):
         np.asarray(proxy)
     assert len(caller.asked) == 1
 

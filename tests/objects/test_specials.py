@@ -10,15 +10,16 @@ import pytest
 
 from nbrpc.errors import NotSendable
 from nbrpc.objects.boxing import ByValue
-from nbrpc.objects.specials import ASKED, MIMICKED, SPECIALS
+from nbrpc.objects.mimicry import MIMICKED
+from nbrpc.objects.specials import ASKED, SPECIALS
 from nbrpc.options import SAFE_ATTRIBUTES
 from nbrpc.protocol.messages import Operation
 from tests.objects.fake import proxy_of
 
 
 def test_the_table_holds_what_peers_may_use():
-    """Nothing outside of the safe attributes, but the check for instances."""
-    assert set(SPECIALS) - {"__instancecheck__"} <= SAFE_ATTRIBUTES
+    """Nothing outside of the safe attributes, but the checks for instances and subclasses."""
+    assert set(SPECIALS) - {"__instancecheck__", "__subclasscheck__"} <= SAFE_ATTRIBUTES
     assert set(ASKED) <= set(SPECIALS)
 
 

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from nbrpc.errors import NotSendable, RemoteProtocolError
 from nbrpc.objects import values
+from nbrpc.objects.draft import ATTRIBUTE, DATA, DEEP, SHALLOW
 from nbrpc.objects.values import SCALARS, TEXT_OF, box_scalar, read_scalar, register_value
 from nbrpc.protocol.codec import Scalar
 from tests.objects.wire import Stand, carried
@@ -92,14 +93,14 @@ def test_texts(value, kind, text):
 
 def test_every_kind_that_is_written_is_read():
     """The tables fit together."""
-    assert {kind for kind, _ in TEXT_OF.values()} | {"int"} == set(SCALARS)
+    assert {kind for kind, _ in TEXT_OF.values()} | {"int", "path"} == set(SCALARS)
 
 
-def test_a_path_of_this_machine_arrives_as_a_pure_path():
-    """A Path is text to the other side: its files are elsewhere."""
-    arrived = carried(pathlib.Path("/tmp/ü"))
-    assert type(arrived) is type(pathlib.PurePath())
-    assert str(arrived) == "/tmp/ü"
+def test_a_path_in_an_argument_becomes_a_path_of_the_receiver():
+    """It names a file there."""
+    for path in (pathlib.Path("/tmp/ü"), pathlib.Path("data/\udcff.txt")):
+        assert carried(path) == path
+        assert type(carried([{"a": path}])[0]["a"]) is type(path)
 
 
 def test_a_path_that_is_no_utf8_travels():
@@ -108,14 +109,35 @@ def test_a_path_that_is_no_utf8_travels():
     assert carried(path) == path
 
 
-def test_a_time_zone_with_rules_travels_as_its_offset():
-    """The instant is right; a bare time has no offset and travels by reference."""
-    zone = zoneinfo.ZoneInfo("Europe/Berlin")
-    summer = datetime.datetime(2026, 7, 1, 12, tzinfo=zone)
-    arrived = carried(summer)
-    assert arrived == summer
-    assert arrived.tzinfo == datetime.timezone(datetime.timedelta(hours=2))
-    assert type(carried(datetime.time(12, tzinfo=zone))) is Stand
+@pytest.mark.parametrize(
+    "zone",
+    [
+        zoneinfo.ZoneInfo("Europe/Berlin"),
+        datetime.UTC,
+        datetime.timezone(datetime.timedelta(hours=-3), "home"),
+        None,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("fold", [0, 1])
+def test_times_keep_their_zone_and_fold(zone, fold):
+    """Sums over a change of the clocks are those of the sender."""
+    night = datetime.datetime(2024, 10, 27, 2, 30, tzinfo=zone, fold=fold)
+    for moment in (night, night.timetz()):
+        arrived = carried(moment)
+        assert (arrived, arrived.fold, arrived.tzinfo) == (moment, fold, zone)
+        assert repr(arrived) == repr(moment)
+    assert carried(night) + datetime.timedelta(days=1) == night + datetime.timedelta(days=1)
+
+
+def test_a_zone_of_the_users_own_stays():
+    """A moment with it goes by reference."""
+
+    class Zone(datetime.tzinfo):
+        def utcoffset(self, moment):
+            return datetime.timedelta(hours=1)
+
+    assert type(carried(datetime.datetime(2026, 7, 1, tzinfo=Zone()))) is Stand
 
 
 def test_subclasses_and_namesakes_are_no_values():
@@ -217,14 +239,15 @@ def test_named_tuples_and_frozen_dataclasses_travel():
     assert arrived[1].half == 2.5
 
 
-def test_a_mutable_dataclass_travels_only_when_asked():
-    """By reference, unless by value is asked for: then it is a copy."""
+def test_a_mutable_dataclass_travels_as_a_copy():
+    """By reference only where nothing but values is copied."""
     register_value(Mutable)
     value = Mutable([1, 2])
-    assert type(carried(value)) is Stand
-    arrived = carried(value, deep=True)
-    assert arrived == value
-    assert arrived is not value
+    assert type(carried(value, form=SHALLOW)) is Stand
+    for form in (ATTRIBUTE, DATA, DEEP):
+        arrived = carried(value, form=form)
+        assert arrived == value
+        assert arrived is not value
 
 
 def test_classes_that_are_not_registered_travel_by_reference():

@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import weakref
 
+from nbrpc.errors import TooLarge
 from nbrpc.objects.access import Policy
-from nbrpc.objects.boxing import Boxing, ByValue, Draft
+from nbrpc.objects.boxing import Boxing
+from nbrpc.objects.draft import DATA, DEEP
 from nbrpc.objects.refs import pairs
+from nbrpc.objects.spilling import spilled
 from nbrpc.options import Access, Limits
-from nbrpc.protocol.messages import Kind
+from nbrpc.protocol.messages import Describe, Kind
 from tests.protocol.ends import ready_pair, written
 
 
 class Stand:
     """Stands for an object of the other side, as a proxy does."""
 
-    def __init__(self, end, oid, key, description):
-        self.end, self.oid, self.key, self.description = end, oid, key, description
+    def __init__(self, end, ref, description):
+        self.end, self.description = end, description
+        self.oid, self.key, self.text = ref.oid, ref.key, ref.text
 
 
 class End:
@@ -30,27 +34,41 @@ class End:
             Policy(access or Access()), limits or Limits(), self.guard, self._stand, self._home
         )
 
-    def _stand(self, oid, key, description):
-        return Stand(weakref.proxy(self), oid, key, description)
+    def _stand(self, ref, description):
+        return Stand(weakref.proxy(self), ref, description)
 
     def _home(self, obj):
         return (obj.oid, "") if type(obj) is Stand and obj.end == self else None
 
-    def write(self, obj, *, deep=False) -> bytes:
-        """Box an object and give the bytes of a reply with it."""
-        draft = Draft(self.boxing)
+    def write(self, obj, *, form=DATA, back=False) -> bytes:
+        """Box an object and give the bytes of what describes its classes and a reply."""
+        draft = self.boxing.draft(form, back=back)
         try:
-            value = self.boxing.box(ByValue(obj) if deep else obj, draft)
-            data = written(self.protocol, Kind.REPLY, (1, value), draft.buffers)
+            value = self.boxing.box(obj, draft)
+            data = self._reply(value, draft)
         except BaseException:
             draft.undo()
             raise
-        draft.sent()
-        return data
+        described = b"".join(
+            written(self.protocol, Kind.DESCRIBE, (number, description))
+            for number, (_, description) in draft.classes.items()
+        )
+        draft.described()
+        return described + data
+
+    def _reply(self, value, draft) -> bytes:
+        try:
+            return written(self.protocol, Kind.REPLY, (1, value), draft.buffers)
+        except TooLarge:
+            value = spilled(value, draft.attach, self.protocol.body_limit)
+            return written(self.protocol, Kind.REPLY, (1, value), draft.buffers)
 
     def receive(self, data: bytes):
-        """Give the message in some bytes."""
-        (message,) = self.protocol.receive(data)
+        """Give the last message in some bytes; those before it describe classes."""
+        *described, message = self.protocol.receive(data)
+        for one in described:
+            assert type(one) is Describe
+            self.boxing.learn(one.key, one.description)
         return message
 
     def read(self, data: bytes):
@@ -75,7 +93,7 @@ def two_ends(limits=None, access=None) -> tuple[End, End]:
     return End(client, limits, access), End(server, limits, access)
 
 
-def carried(obj, *, deep=False, ends=None):
+def carried(obj, *, deep=False, form=DATA, back=False, ends=None):
     """Send an object from one side to the other and give what arrives."""
     one, other = ends or two_ends()
-    return other.read(one.write(obj, deep=deep))
+    return other.read(one.write(obj, form=DEEP if deep else form, back=back))

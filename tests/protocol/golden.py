@@ -70,7 +70,7 @@ c3                                       value: true
 cb 40 04 00 00 00 00 00 00             timeout: 2.5
 """,
     "request with buffers": r"""
-1c 00 00 00                          length of the body: 28
+1e 00 00 00                          length of the body: 30
 03                                   kind: 3 REQUEST
 00                                   flags: 0
 02 00                                buffers: 2
@@ -85,13 +85,14 @@ a1 66                                  name: "f"
 a1 62                                      kind: "b"
 00                                         index: 0
 c4 00                                      data: 0 bytes
-95                                       [1]: Array, array of 5
+96                                       [1]: Array, array of 6
 0b                                         tag: 11
 a3 3c 66 38                                dtype: "<f8"
 91                                         shape: array of 1
 01                                           [0]: 1
 01                                         index: 1
 c4 00                                      data: 0 bytes
+a1 43                                      order: "C"
 c0                                     kwargs: nil
 00                                     parent: 0
 c0                                     timeout: nil
@@ -240,13 +241,13 @@ cb bf f8 00 00 00 00 00 00                 [1]: -1.5
 c0                                         [2]: nil
 """,
     "failure": r"""
-2b 00 00 00                          length of the body: 43
+2e 00 00 00                          length of the body: 46
 05                                   kind: 5 FAILURE
 00                                   flags: 0
 00 00                                buffers: 0
 92                                   Failure, array of 2
 07                                     seq: 7
-9a                                     error: Error, array of 10
+9d                                     error: Error, array of 13
 aa 56 61 6c 75 65 45 72 72 6f 72         type_name: "ValueError"
 91                                       args: array of 1
 a3 62 61 64                                [0]: "bad"
@@ -259,6 +260,45 @@ c0                                       cause: nil
 c0                                       context: nil
 90                                       members: array of 0
 01                                       hops: 1
+90                                       ancestry: array of 0
+00                                       number: 0
+00                                       home: 0
+""",
+    "failure of a class of the sender": r"""
+67 00 00 00                          length of the body: 103
+05                                   kind: 5 FAILURE
+00                                   flags: 0
+00 00                                buffers: 0
+92                                   Failure, array of 2
+08                                     seq: 8
+9d                                     error: Error, array of 13
+aa 6c 61 62 2e 54 6f 6f 48 6f 74         type_name: "lab.TooHot"
+91                                       args: array of 1
+cb 40 44 c0 00 00 00 00 00                 [0]: 41.5
+ad 54 72 61 63 65 62 61 63 6b 20 2e      text: "Traceback ..."
+2e 2e
+a4 34 31 2e 35                           message: "41.5"
+90                                       notes: array of 0
+81                                       attributes: map of 1
+a5 6c 69 6d 69 74                          key: "limit"
+cb 40 44 00 00 00 00 00 00                 value: 40.0
+c0                                       cause: nil
+c0                                       context: nil
+90                                       members: array of 0
+01                                       hops: 1
+93                                       ancestry: array of 3
+92                                         [0]: Ancestor, array of 2
+aa 6c 61 62 2e 54 6f 6f 48 6f 74             name: "lab.TooHot"
+91                                           bases: array of 1
+01                                             [0]: 1
+92                                         [1]: Ancestor, array of 2
+a7 4f 53 45 72 72 6f 72                      name: "OSError"
+90                                           bases: array of 0
+92                                         [2]: Ancestor, array of 2
+a9 45 78 63 65 70 74 69 6f 6e                name: "Exception"
+90                                           bases: array of 0
+03                                       number: 3
+00                                       home: 0
 """,
     "cancel": r"""
 02 00 00 00                          length of the body: 2
@@ -357,6 +397,28 @@ cd 01 02                               number: 258
 00 00                                buffers: 0
 91                                   Goodbye, array of 1
 a4 64 6f 6e 65                         reason: "done"
+""",
+    "describe": r"""
+46 00 00 00                          length of the body: 70
+11                                   kind: 17 DESCRIBE
+00                                   flags: 0
+00 00                                buffers: 0
+92                                   Describe, array of 2
+02                                     key: 2
+98                                     description: Description, array of 8
+a3 6c 61 62                              module: "lab"
+a5 53 74 61 67 65                        name: "Stage"
+a8 69 6e 73 74 61 6e 63 65               kind: "instance"
+82                                       members: map of 2
+a4 6d 6f 76 65                             key: "move"
+a6 6d 65 74 68 6f 64                       value: "method"
+a5 73 70 65 65 64                          key: "speed"
+a8 70 72 6f 70 65 72 74 79                 value: "property"
+91                                       specials: array of 1
+a7 5f 5f 6c 65 6e 5f 5f                    [0]: "__len__"
+c0                                       base: nil
+a8 41 20 73 74 61 67 65 2e               doc: "A stage."
+a0                                       enumeration: empty
 """,
     "chunks": r"""
 09 00 00 00                          length of the body: 9
@@ -470,7 +532,7 @@ a1 71                                  kind: "q"
 00                                     index: 0
 """,
     "value Array": r"""
-95                                   Array, array of 5
+96                                   Array, array of 6
 0b                                     tag: 11
 a3 3c 66 38                            dtype: "<f8"
 92                                     shape: array of 2
@@ -478,19 +540,31 @@ a3 3c 66 38                            dtype: "<f8"
 03                                       [1]: 3
 00                                     index: 0
 c4 00                                  data: 0 bytes
+a1 43                                  order: "C"
+""",
+    "value Array in the other order": r"""
+96                                   Array, array of 6
+0b                                     tag: 11
+a3 3c 66 38                            dtype: "<f8"
+92                                     shape: array of 2
+02                                       [0]: 2
+03                                       [1]: 3
+00                                     index: 0
+c4 00                                  data: 0 bytes
+a1 46                                  order: "F"
 """,
     "value Array of a scalar": r"""
-95                                   Array, array of 5
+96                                   Array, array of 6
 0b                                     tag: 11
 a3 3c 69 32                            dtype: "<i2"
 c0                                     shape: nil
 ff                                     index: -1
 c4 02 01 02                            data: 2 bytes
+a1 43                                  order: "C"
 """,
     "value Table": r"""
-93                                   Table, array of 3
+92                                   Table, array of 2
 0c                                     tag: 12
-a6 70 61 6e 64 61 73                   kind: "pandas"
 00                                     index: 0
 """,
     "value Registered": r"""
@@ -506,32 +580,72 @@ a9 6c 61 62 2e 50 6f 69 6e 74          name: "lab.Point"
 0e                                     tag: 14
 05                                     oid: 5
 02                                     key: 2
-c0                                     description: nil
+c0                                     text: nil
 """,
-    "value Ref with a description": r"""
+    "value Ref with a text": r"""
 94                                   Ref, array of 4
 0e                                     tag: 14
-05                                     oid: 5
-02                                     key: 2
-97                                     description: Description, array of 7
-a3 6c 61 62                              module: "lab"
-a5 53 74 61 67 65                        name: "Stage"
-a8 69 6e 73 74 61 6e 63 65               kind: "instance"
-82                                       members: map of 2
-a4 6d 6f 76 65                             key: "move"
-a6 6d 65 74 68 6f 64                       value: "method"
-a5 73 70 65 65 64                          key: "speed"
-a8 70 72 6f 70 65 72 74 79                 value: "property"
-91                                       specials: array of 1
-a7 5f 5f 6c 65 6e 5f 5f                    [0]: "__len__"
-c0                                       base: nil
-a8 41 20 73 74 61 67 65 2e               doc: "A stage."
+06                                     oid: 6
+03                                     key: 3
+ac 2f 64 61 74 61 2f 72 75 6e 2e 68    text: "/data/run.h5"
+35
 """,
     "value Home": r"""
 93                                   Home, array of 3
 0f                                     tag: 15
 03                                     oid: 3
 a4 6d 6f 76 65                         path: "move"
+""",
+    "value Made": r"""
+93                                   Made, array of 3
+10                                     tag: 16
+b1 63 6f 6c 6c 65 63 74 69 6f 6e 73    kind: "collections.deque"
+2e 64 65 71 75 65
+92                                     parts: array of 2
+92                                       [0]: List, array of 2
+03                                         tag: 3
+92                                         items: array of 2
+01                                           [0]: 1
+02                                           [1]: 2
+64                                       [1]: 100
+""",
+    "value Made of a record": r"""
+93                                   Made, array of 3
+10                                     tag: 16
+a6 72 65 63 6f 72 64                   kind: "record"
+96                                     parts: array of 6
+a5 50 6f 69 6e 74                        [0]: "Point"
+92                                       [1]: Tuple, array of 2
+02                                         tag: 2
+92                                         items: array of 2
+a1 78                                        [0]: "x"
+a1 79                                        [1]: "y"
+c3                                       [2]: true
+c0                                       [3]: nil
+cb 3f f8 00 00 00 00 00 00               [4]: 1.5
+02                                       [5]: 2
+""",
+    "value Same": r"""
+92                                   List, array of 2
+03                                     tag: 3
+92                                     items: array of 2
+92                                       [0]: List, array of 2
+03                                         tag: 3
+91                                         items: array of 1
+01                                           [0]: 1
+92                                       [1]: Same, array of 2
+11                                         tag: 17
+01                                         number: 1
+""",
+    "value Parts": r"""
+92                                   List, array of 2
+03                                     tag: 3
+91                                     items: array of 1
+92                                       [0]: Parts, array of 2
+12                                         tag: 18
+92                                         indices: array of 2
+00                                           [0]: 0
+01                                           [1]: 1
 """,
     "value None": r"""
 c0                                   nil

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import hmac
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from nbrpc.objects import kinds, records, unboxing
+from nbrpc.objects.values import SCALARS
 from nbrpc.options import Limits
 from nbrpc.protocol import codec, handshake, messages
-from nbrpc.protocol.codec import encode
+from nbrpc.protocol.codec import Ancestor, encode
 from nbrpc.protocol.frames import FrameReader, chunks, frame
 from nbrpc.protocol.machine import DECODE_AUTH, DECODE_HELLO, DECODERS
 from nbrpc.protocol.messages import Error, Kind, Operation
@@ -34,6 +37,19 @@ def golden(name: str) -> bytes:
     return b"".join(bytes.fromhex(line[:36]) for line in GOLDEN[name].splitlines())
 
 
+STAGE_MEMBERS = {"move": "method", "speed": "property"}
+STAGE = codec.Description("lab", "Stage", "instance", STAGE_MEMBERS, ("__len__",), None, "A stage.")
+
+TOO_HOT = Error(
+    "lab.TooHot",
+    [41.5],
+    "Traceback ...",
+    "41.5",
+    attributes={"limit": 40.0},
+    ancestry=(Ancestor("lab.TooHot", (1,)), Ancestor("OSError"), Ancestor("Exception")),
+    number=3,
+)
+
 MESSAGES = {
     "hello": (
         Kind.HELLO,
@@ -53,6 +69,7 @@ MESSAGES = {
         Kind.FAILURE,
         messages.Failure(7, Error("ValueError", ["bad"], "Traceback ...", "bad")),
     ),
+    "failure of a class of the sender": (Kind.FAILURE, messages.Failure(8, TOO_HOT)),
     "cancel": (Kind.CANCEL, messages.Cancel(7)),
     "release": (Kind.RELEASE, messages.Release([3, 1, 4, 2])),
     "event": (Kind.EVENT, messages.Event(1, ["ready"])),
@@ -63,6 +80,7 @@ MESSAGES = {
     "ping": (Kind.PING, messages.Ping(258)),
     "pong": (Kind.PONG, messages.Pong(258)),
     "goodbye": (Kind.GOODBYE, messages.Goodbye("done")),
+    "describe": (Kind.DESCRIBE, messages.Describe(2, STAGE)),
 }
 
 REQUESTS = {
@@ -81,9 +99,6 @@ REQUESTS = {
     "INSPECT": (Operation.INSPECT, 0, "", ["np.array", 8, 1]),
 }
 """What requests with arguments of their own look like; without the fields that have defaults."""
-
-STAGE_MEMBERS = {"move": "method", "speed": "property"}
-STAGE = codec.Description("lab", "Stage", "instance", STAGE_MEMBERS, ("__len__",), None, "A stage.")
 
 VALUES = {
     "None": None,
@@ -107,19 +122,27 @@ VALUES = {
     "Range": codec.Slice("r", 0, 10, 2),
     "Packed": codec.Packed("q", 0),
     "Array": codec.Array("<f8", [2, 3], 0),
+    "Array in the other order": codec.Array("<f8", [2, 3], 0, order="F"),
     "Array of a scalar": codec.Array("<i2", None, -1, b"\1\2"),
-    "Table": codec.Table("pandas", 0),
+    "Table": codec.Table(0),
     "Registered": codec.Registered("lab.Point", [1, 2]),
     "Ref": codec.Ref(5, 2),
-    "Ref with a description": codec.Ref(5, 2, STAGE),
+    "Ref with a text": codec.Ref(6, 3, "/data/run.h5"),
     "Home": codec.Home(3, "move"),
+    "Made": codec.Made("collections.deque", [codec.List([1, 2]), 100]),
+    "Made of a record": codec.Made(
+        "record", ["Point", codec.Tuple(["x", "y"]), True, None, 1.5, 2]
+    ),
+    "Same": codec.List([codec.List([1]), codec.Same(1)]),
+    "Parts": codec.List([codec.Parts([0, 1])]),
 }
 
 
 def test_nothing_is_forgotten():
     """There is an example of every kind of message and of every box."""
     assert {kind for kind, _ in MESSAGES.values()} == set(Kind) - {Kind.CHUNK}
-    assert {type(value) for value in VALUES.values()} >= set(BOXES)
+    inside = {type(item) for value in VALUES.values() for item in getattr(value, "items", ())}
+    assert {type(value) for value in VALUES.values()} | inside >= set(BOXES)
     names = {"opening", "greeting", "request with buffers", "chunks"}
     names |= set(MESSAGES) | {f"request {name}" for name in REQUESTS}
     assert set(GOLDEN) == names | {f"value {name}" for name in VALUES}
@@ -138,15 +161,12 @@ def test_the_documentation_shows_the_same():
 
 def test_the_documentation_names_every_field_and_number():
     """Fields, operations and scalar kinds stand in docs/wire.md as they are in the code."""
-    from nbrpc.objects.adapters import TABLES
-    from nbrpc.objects.values import SCALARS
-
     text = DOCUMENT.read_text(encoding="utf-8")
     for operation in messages.Operation:
         assert f"| {operation.value} | {operation.name} |" in text
     for kind in Kind:
         assert f"(kind {kind.value})" in text
-    for name in (*SCALARS, *TABLES):
+    for name in SCALARS:
         assert f"`{name}`" in text
     sections = re.split(r"^### ", text, flags=re.MULTILINE)
     for kind in set(Kind) - {Kind.CHUNK}:
@@ -157,6 +177,33 @@ def test_the_documentation_names_every_field_and_number():
         assert fields[: len(expected)] == expected
     for number, box in enumerate(BOXES, 1):
         assert f"{number} {box.__name__}" in text
+
+
+def parts_in_the_documentation() -> dict[str, list[str]]:
+    """Give the parts that docs/wire.md has for each kind of Made."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    found = {}
+    for line in text.partition("### 16 Made")[2].partition("### 17 ")[0].splitlines():
+        if line.startswith("| `"):
+            _, names, parts, _ = line.split("|")
+            listed = [] if parts.strip() == "none" else parts.split(";")
+            found |= dict.fromkeys(re.findall(r"`([^`]+)`", names), listed)
+    return found
+
+
+def test_the_documentation_names_every_kind_of_made_and_its_parts():
+    """The kinds of values that are made of parts stand there, each with as many parts."""
+    for library in kinds.MODULES:
+        with contextlib.suppress(ImportError):  # it is not installed
+            kinds._load(library)
+    documented = parts_in_the_documentation()
+    for name in {*records.KINDS, *unboxing.MEMBERS, "exception class"}:
+        assert name in documented
+    assert len(kinds._by_name) > 20
+    for name, kind in kinds._by_name.items():
+        parts = documented[name]
+        assert len(parts) == len(kind.takes), name
+        assert (" ..." in "".join(parts)) is kind.more, name
 
 
 def test_opening_and_greeting():

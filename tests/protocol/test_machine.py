@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nbrpc.errors import LimitExceeded, NotSendable, RemoteProtocolError
 from nbrpc.options import Limits
 from nbrpc.protocol import messages
-from nbrpc.protocol.codec import encode
+from nbrpc.protocol.codec import Description, encode
 from nbrpc.protocol.machine import DECODERS, WITH_BUFFERS, State
 from nbrpc.protocol.messages import Kind
 from tests.protocol.ends import (
@@ -116,7 +116,7 @@ def test_a_large_message_is_received_with_its_last_chunk(pair):
     assert reply.buffers[0].getvalue() == b"x" * 1_000_000
 
 
-@pytest.mark.parametrize("kind", [Kind.HELLO, Kind.AUTH, 0, 17, 255])
+@pytest.mark.parametrize("kind", [Kind.HELLO, Kind.AUTH, 0, 18, 255])
 def test_kinds_that_make_no_sense_are_refused(pair, kind):
     """Unknown kinds, and those of the handshake, end the connection."""
     _, server = pair
@@ -134,6 +134,7 @@ def test_kinds_that_make_no_sense_are_refused(pair, kind):
         (Kind.PING, (1,)),
         (Kind.PONG, (1,)),
         (Kind.GOODBYE, ("",)),
+        (Kind.DESCRIBE, (1, Description("m", "C", "instance", {}, (), None, ""))),
     ],
 )
 def test_only_messages_with_values_carry_buffers(pair, kind, fields):

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 import nbrpc
@@ -322,6 +323,23 @@ class TestLosing:
         record_property("ms_until_lost", round(took * 1000, 1))
         assert took < 5
         eventually(lambda: not Path(f"/proc/{server}").exists(), 20.0)
+
+    def test_a_machine_that_is_gone_is_a_lost_connection(self, gpu_box):
+        """Not while the server there computes, but when its sshd does not answer either."""
+        ours = set(psutil.Process(gpu_box.process.pid).children(recursive=True))
+        with connect(f"ssh://gpu-box{HERE}", timing=nbrpc.Timing(dead_after=3)) as connection:
+            assert connection.eval("__import__('ctypes').PyDLL(None).sleep(5)") == 0
+            there = psutil.Process(gpu_box.process.pid).children(recursive=True)
+            for process in (gone := [one for one in there if one not in ours]):
+                process.suspend()
+            begun = time.monotonic()
+            try:
+                with pytest.raises(nbrpc.ConnectionLost):
+                    connection.eval("1 + 1")
+                assert time.monotonic() - begun < 10  # 3 is the aim; the rest is a busy machine
+            finally:
+                for process in gone:
+                    process.resume()
 
     def test_a_killed_server_is_a_lost_connection(self, gpu_box):
         """The same for the far end."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tests.rpyc.stock import VERSIONS
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -398,8 +400,27 @@ EXEMPTIONS = [
         "exceptions",
         "attribute of our own",
         REFUSED,
-        "nbrpc sets no attributes by names from the wire but a few of the builtins'",
+        "on RPyC's wire nbrpc sets no attributes of exceptions but a few of the builtins'",
         client="nbrpc",
+        versions=(*VERSIONS, "rpyc5", "rpyc6"),
+    ),
+    Exemption(
+        "values",
+        "own object comes home",
+        False,
+        "nbrpc copies lists on its own wire",
+        client="nbrpc",
+        server="nbrpc",
+        versions=("native",),
+    ),
+    Exemption(
+        "callbacks",
+        "exception through",
+        Raised("ValueError", ("from the client", 1)),
+        "on nbrpc's wire the exception comes home as the object that was raised, with its frames",
+        client="nbrpc",
+        server="nbrpc",
+        versions=("native",),
     ),
     Exemption(
         "attributes",

@@ -181,11 +181,11 @@ print("from the cell")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_prints_to_the_console(cells, capfd):
-    """The way to the peer belongs to the process that the peer is connected to."""
+def test_a_forked_child_prints_to_the_cell(cells, capfd):
+    """By way of the parent, which alone is connected to the peer."""
     cells.run(FORKING)
-    assert cells.text() == "from the cell\n"
-    assert capfd.readouterr().out == "from the child\n"
+    assert cells.text() == "from the child\nfrom the cell\n"
+    assert capfd.readouterr().out == ""
 
 
 def test_output_of_others_stays_apart(cells, capsys):

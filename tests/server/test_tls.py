@@ -681,7 +681,7 @@ def test_100_mb_both_ways(served, tmp_path):
 def test_heartbeats_over_tls(serving, site):
     """A connection that is idle lives on, and a peer that is silent is given up."""
     server = serving(Bench, tls=tls_of(site))
-    timing = nbrpc.Timing(heartbeat=0.05, dead_after=0.5)
+    timing = nbrpc.Timing(heartbeat=0.05, silent_after=0.5)
     with nbrpc.connect(server.url, timing=timing) as conn:
         before = conn.statistics().bytes_received
         eventually(lambda: conn.statistics().bytes_received > before + 20)

@@ -25,7 +25,7 @@ from tests.certificates import issue
 from tests.faults import Fault, FaultProxy
 from tests.support import eventually
 
-QUICK = nbrpc.Timing(heartbeat=0.2, dead_after=0.8)
+QUICK = nbrpc.Timing(heartbeat=0.2, silent_after=0.8)
 TOKEN = "t" * 32
 
 SERVICE = """
@@ -142,7 +142,7 @@ def test_kill_in_the_middle_of_a_transfer(faulty):
 
 
 def test_a_black_hole_is_found_on_both_ends(proxied):
-    """Nothing passes and nothing is closed: both ends notice, and free all that the link held."""
+    """Nothing passes through a relay that lives on: with `silent_after` both ends free all."""
     held = []
 
     class Holding(Faulty):
@@ -289,7 +289,7 @@ def test_any_pieces_are_the_same_bytes(proxied, largest):
 def test_flipped_bits_hang_nobody_and_crash_nothing(proxied, caplog):
     """Without TLS a value may be wrong; but every call ends, and the server lives on."""
     server, proxy = proxied(seed=7)
-    timing = nbrpc.Timing(heartbeat=0.2, dead_after=1.0, call=0.5)
+    timing = nbrpc.Timing(heartbeat=0.2, silent_after=1.0, call=0.5)
     ended = {"right": 0, "wrong": 0, "refused": 0}
     chance = random.Random(7)
     with caplog.at_level(logging.ERROR, "nbrpc"):
@@ -340,7 +340,7 @@ def test_flipped_bits_under_tls_are_never_a_wrong_value(proxied, tmp_path):
     """With TLS a spoiled byte ends the link: every call is right, or lost."""
     issued = issue(tmp_path, "site")
     server, proxy = proxied(seed=11, tls=nbrpc.TLS(cert=issued.cert, key=issued.key))
-    timing = nbrpc.Timing(heartbeat=0.2, dead_after=1.0, call=1.0)
+    timing = nbrpc.Timing(heartbeat=0.2, silent_after=1.0, call=1.0)
     url = proxy.url.replace("nbrpc:", "nbrpcs:")
     lost = 0
     for share in (0.0001, 0.001, 0.01) * 4:
@@ -449,7 +449,7 @@ def test_it_comes_back_and_no_call_runs_twice(proxied, way):
 
 
 def test_it_comes_back_from_a_black_hole(proxied):
-    """A link that went silent is given up by heartbeat, and made anew when the network is back."""
+    """A link that went silent is given up where asked for, and made anew when it is whole."""
     server, proxy = proxied(timing=QUICK)
     with connect(proxy, reconnect=True, timing=QUICK) as conn:
         root = conn.root
@@ -478,6 +478,6 @@ def test_a_jump_of_the_clock_changes_nothing(proxied, monkeypatch, jump):
         with pytest.raises(nbrpc.CallTimeout):
             nbrpc.timed(root.nap, 0.1)(0.6).result()
         proxy.fault = Fault(delay=0.01)
-        time.sleep(1.0)  # longer than dead_after: only answered pings keep the link
+        time.sleep(1.0)  # longer than silent_after: only answered pings keep the link
         assert root.add(2, 2) == 4
         assert not conn.closed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 
@@ -130,10 +131,12 @@ def elements(limited, connecting):
 
 
 def odd_keys(limited, connecting):
-    """Keys whose hashes can be chosen."""
+    """Keys that collide, whose hashes the sender can choose; others may be many."""
     server = limited()
     conn = connecting(server, limits=nbrpc.Limits(odd_keys=10))
-    refused(conn, frozenset(range(11)), r"Limits\.odd_keys")
+    assert conn.root.echo(frozenset(range(1000))) == frozenset(range(1000))
+    colliding = frozenset(number * sys.hash_info.modulus for number in range(12))
+    refused(conn, colliding, r"Limits\.odd_keys")
     return server
 
 
@@ -240,9 +243,9 @@ def unauthenticated(limited, connecting):
     return server
 
 
-def heartbeat(limited, connecting):
-    """Who gives no sign of life is dead for either end."""
-    timing = nbrpc.Timing(heartbeat=0.1, dead_after=0.5)
+def silent_after(limited, connecting):
+    """Who gives no sign of life is given up by either end."""
+    timing = nbrpc.Timing(heartbeat=0.1, silent_after=0.5)
     server = limited(timing)
     with (
         FaultProxy(server.port) as proxy,
@@ -297,14 +300,15 @@ CASES = {
     "Limits.exported": exported, "Limits.requests": requests,
     "Limits.queued_bytes": queued_bytes, "Limits.events": events, "Limits.nesting": nesting,
     "Limits.connections": connections, "Limits.unauthenticated": unauthenticated,
-    "Timing.heartbeat": heartbeat, "Timing.dead_after": heartbeat, "Timing.call": call,
+    "Timing.heartbeat": silent_after, "Timing.silent_after": silent_after, "Timing.call": call,
     "Timing.frame": frame, "Timing.handshake": handshake_time,
 }  # fmt: skip
 
-OF_SESSIONS = {
+ELSEWHERE = {
     "Limits.sessions", "Limits.session_results", "Limits.session_output", "Timing.session_expiry",
+    "Timing.dead_after",
 }  # fmt: skip
-"""Those of named sessions, which have tests of their own."""
+"""Those of named sessions, and of a network that is really cut, which have tests of their own."""
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -320,7 +324,7 @@ def test_every_limit_is_met_here():
         for cls in (nbrpc.Limits, nbrpc.Timing)
         for name in cls.__dataclass_fields__
     }
-    assert fields - OF_SESSIONS == set(CASES)
+    assert fields - ELSEWHERE == set(CASES)
 
 
 def test_events_that_are_dropped_hold_nothing(limited):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import threading
 import time
 
@@ -157,18 +158,32 @@ def test_callbacks_run_where_events_run(conn):
     result.wait()
     conn.poll_all()
     assert seen == [(True, 3, threading.get_ident())]
-    result.add_callback(lambda res: seen.append("late"))
-    conn.poll_all()
-    assert seen[1:] == ["late"]
 
 
-def test_callbacks_with_a_background_thread(conn):
-    """With a serving thread a callback runs at once, there."""
+def test_a_callback_of_a_result_that_has_arrived_runs_at_once(conn, caplog):
+    """Nobody need wait again: it runs on this thread, in this context; what it raises is logged."""
+    seen = []
+    here = contextvars.ContextVar("here")
+    here.set("yes")
+    failed = nbrpc.async_(conn.root.fail)("no")
+    failed.exception(5)
+    cancelled = nbrpc.async_(conn.root.hold)()
+    cancelled.cancel()
+    for result in (failed, cancelled):
+        result.add_callback(lambda res: seen.append((res, threading.get_ident(), here.get())))
+        assert seen.pop() == (result, threading.get_ident(), "yes")
+    failed.add_callback(lambda _: 1 / 0)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_callbacks_with_a_background_thread(conn, lab):
+    """With a serving thread a callback runs at once when the result arrives, there."""
     with nbrpc.BgServingThread(conn):
         ran = threading.Event()
         where = []
-        result = nbrpc.async_(conn.root.add)(1, 2)
+        result = nbrpc.async_(conn.root.hold)()
         result.add_callback(lambda _: (where.append(threading.current_thread().name), ran.set()))
+        lab.gate.set()
         assert ran.wait(5)
         assert where == ["nbrpc-serving"]
 

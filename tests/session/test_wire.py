@@ -93,7 +93,17 @@ def test_descriptions(linked, monkeypatch):
     assert [len(row) for row in page["rows"]] == [8]
     assert page["rows"][0][-1] == ("key", "b")
     whole = session.request(Operation.DESCRIBE, oid, "")
-    fields = {"signature", "doc", "source", "file", "line", "kind", "type_name", "members"}
+    fields = {
+        "signature",
+        "doc",
+        "source",
+        "file",
+        "line",
+        "kind",
+        "type_name",
+        "members",
+        "parameters",
+    }
     assert set(whole) == fields
     assert session.request(Operation.DESCRIBE, oid, "", ("keys",)) == {"keys": ["a"]}
     root = conn.root._nbrpc_oid_

@@ -250,10 +250,10 @@ def test_a_plot_takes_numbers_parts_and_blocks(producer):
     producer.ok("plot = far.first.plot(window=5)")
     producer.ok(
         "producer.first.emit(1.5)\n"
-        "producer.first.emit(nbrpc.by_value({'a': 1, 'b': 2}))\n"
-        "producer.first.emit(nbrpc.by_value(numpy.arange(10.0)))\n"
+        "producer.first.emit({'a': 1, 'b': 2})\n"
+        "producer.first.emit(numpy.arange(10.0))\n"
         "producer.first.emit('text')\n"
-        "producer.first.emit([1, 2])"
+        "producer.first.emit(nbrpc.by_reference([1, 2]))"
     )
     settled(producer, "plot._reader.refused == 2")
     producer.ok("frame = plot.to_frame()")

@@ -52,8 +52,6 @@ class Lent:
 
     def boxed(self, ref: Ref) -> bytes:
         """Give the encoded box of a reference to an object of ours."""
-        if ref.key not in self._names and ref.description is not None:
-            self.note_class(ref, ref.description, None)
         name, is_class, number = self._names[ref.key]
         if not is_class:
             return brine.dumps((int(Label.REMOTE_REF), (name, number, ref.oid)))

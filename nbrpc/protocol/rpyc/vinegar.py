@@ -119,8 +119,7 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is codec.Scalar:
         return _scalar(value)
     if kind is codec.Ref:
-        about = value.description
-        return f"<{about.module}.{about.name}>" if about is not None else "<object>"
+        return "<object>"
     if isinstance(value, codec.Box):
         return f"<{kind.__name__.lower()}>"
     return value

@@ -28,7 +28,10 @@ from typing import Any
 
 from nbrpc.errors import NotSendable, RemoteProtocolError
 from nbrpc.objects.boxing import Boxing, ByReference, ByValue, Draft
-from nbrpc.objects.specials import MIMICKED, SPECIALS
+from nbrpc.objects.draft import DEEP, Refused
+from nbrpc.objects.foreign import TOLD, data_base
+from nbrpc.objects.mimicry import MIMICKED
+from nbrpc.objects.specials import SPECIALS
 from nbrpc.objects.static import is_class, lineage, namespace
 from nbrpc.protocol import codec
 from nbrpc.protocol.codec import Description, Value
@@ -55,6 +58,9 @@ BUILTINS: dict[str, type] = {
 
 ALWAYS = ("__eq__", "__ge__", "__gt__", "__hash__", "__le__", "__lt__", "__ne__")
 """Special methods that RPyC asks of the peer whatever its class is, and never tells of."""
+
+USABLE = SPECIALS.keys() - {"__aenter__", "__aexit__"}
+"""Special methods of an RPyC peer that can be used: it hands out a coroutine, and awaits none."""
 
 EXPOSED = "exposed_"
 """The prefix of the names that an RPyC server exposes, unless it is configured otherwise."""
@@ -102,20 +108,26 @@ class RpycBoxing(Boxing):
 
     # ---- out
 
-    def box(self, obj: object, draft: Draft, depth: int = 0) -> Value:
+    def box(self, obj: object, draft: Draft) -> Value:
         """Box an object: by value what RPyC can copy, else by reference; raises as the base."""
         kind = type(obj)
         if kind in ATOMS:
             return obj  # type: ignore[return-value] # plain values pass as they are
         if kind is ByValue:
-            return self.box_deep(obj.obj, draft, depth)  # type: ignore[attr-defined] # by its class
+            return self.box_copy(obj.obj)  # type: ignore[attr-defined] # by its class
+        if draft.form == DEEP:
+            return self.box_copy(obj)
         if kind is ByReference:
             return self.box_reference(obj.obj, draft)  # type: ignore[attr-defined] # by its class
         if kind is tuple:
             if is_dumpable(obj):
                 return obj  # type: ignore[return-value] # the same
-            self._check_depth(obj, depth)
-            return codec.Tuple([self.box(item, draft, depth + 1) for item in obj])  # type: ignore[attr-defined] # a tuple
+            draft.depth += 1
+            if draft.depth > self.limits.depth:
+                raise Refused(f"is nested deeper than {self.limits.depth} levels", obj)
+            items = [self.box(item, draft) for item in obj]  # type: ignore[attr-defined] # a tuple
+            draft.depth -= 1
+            return codec.Tuple(items)
         if (kind is slice or kind is frozenset) and is_dumpable(obj):
             return obj  # type: ignore[return-value] # the same
         home = self._home(obj)
@@ -123,13 +135,15 @@ class RpycBoxing(Boxing):
             return self._box_home(*home, draft)
         return self.box_reference(obj, draft)
 
-    def box_reference(self, obj: object, draft: Draft) -> codec.Ref:
+    def box_reference(self, obj: object, draft: Draft, text: str | None = None) -> codec.Ref:
         """Lend an object to the peer, which takes a class and its instances to belong together."""
         ref = super().box_reference(obj, draft)
-        if ref.description is not None:
+        for key, description in draft.classes.values():
             cls = obj if is_class(obj) else type(obj)
             number, _ = self.class_numbers.setdefault(id(cls), (len(self.class_numbers), cls))
-            self.note_class(ref, ref.description, number)
+            self.note_class(ref, description, number)
+            self.known.add(key)
+        draft.classes.clear()
         return ref
 
     def _box_home(self, oid: int, path: str, draft: Draft) -> Value:
@@ -140,7 +154,7 @@ class RpycBoxing(Boxing):
             return self.box(proxy, draft)
         return codec.Home(oid)
 
-    def box_deep(self, obj: object, draft: Draft, depth: int = 0) -> Value:
+    def box_copy(self, obj: object) -> Value:
         """Box an object by value.
 
         Raises
@@ -171,7 +185,7 @@ class RpycBoxing(Boxing):
             return describe_builtin(known)
         # Held as long as it is asked about; the reference itself becomes a proxy afterwards.
         methods = methods_in(self.inspect(ref.oid, self.patience))
-        specials = {method for method in methods if method in SPECIALS}
+        specials = {method for method in methods if method in USABLE or method in TOLD}
         members = {} if is_class else members_of(methods, certain=self.tells_methods())
         if "__enter__" in specials:
             specials.add("__exit__")  # which RPyC asks for in a request of its own
@@ -183,7 +197,7 @@ class RpycBoxing(Boxing):
             "class" if is_class else "instance",
             members,
             (*ALWAYS, *sorted(specials - {*ALWAYS})),
-            None,
+            None if is_class else data_base(module, short) or COLLECTIONS.get(name),
             "",
         )
 
@@ -227,7 +241,7 @@ def members_of(methods: list[str], *, certain: bool) -> dict[str, str]:
 def describe_builtin(cls: type) -> Description:
     """Describe objects of a class that both sides have."""
     found = {name for ancestor in lineage(cls) for name in namespace(ancestor)}
-    specials = {name for name in found if name in SPECIALS}
+    specials = {name for name in found if name in USABLE}
     members = {name: "routine" for name in found if callable(getattr(cls, name, None))}
     kind = "function" if cls in FUNCTIONS else "instance"
     return Description(
@@ -236,9 +250,16 @@ def describe_builtin(cls: type) -> Description:
         kind,
         {} if kind == "function" else {n: k for n, k in members.items() if n[:1] != "_"},
         tuple(sorted({*ALWAYS, *specials})),
-        cls.__name__ if cls.__name__ in MIMICKED else None,
+        cls.__name__ if cls.__name__ in CONTAINERS else None,
         "",
     )
 
+
+CONTAINERS = frozenset({*MIMICKED, "tuple", "frozenset"})
+
+
+COLLECTIONS = {
+    f"collections.{name}": name for name in ("deque", "defaultdict", "OrderedDict", "Counter")
+}
 
 FUNCTIONS = frozenset({BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType})

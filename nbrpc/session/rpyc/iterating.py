@@ -8,9 +8,11 @@ their time. So containers are read in chunks that grow, and all else item by ite
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
+from nbrpc.errors import NotSendable
+from nbrpc.objects.generators import READ_AHEAD
 from nbrpc.objects.proxy import is_proxy
 from nbrpc.protocol.messages import Operation
 from nbrpc.protocol.rpyc.requests import RpycOperation
@@ -41,13 +43,14 @@ def iterate(session: RpycSession, proxy: Proxy) -> Iterator[Any]:
     return _one_by_one(session, iterator) if is_proxy(iterator) else iter(iterator)
 
 
-def _one_by_one(session: RpycSession, iterator: Proxy) -> Iterator[Any]:
+def _one_by_one(session: RpycSession, iterator: Proxy) -> Generator[Any, Any, Any]:
     while True:
         try:
             item = advance(session, iterator)
-        except StopIteration:
-            return
-        yield item
+        except StopIteration as stop:
+            return stop.value
+        if (yield item) is not None:
+            raise NotSendable(READ_AHEAD)
 
 
 def in_chunks(
@@ -66,9 +69,13 @@ def in_chunks(
         chunk = min(most, chunk * factor)
 
 
-def advance(session: RpycSession, proxy: Proxy) -> Any:
+def advance(session: RpycSession, proxy: Proxy, sent: object = None) -> Any:
     """Give the next item of a remote iterator; StopIteration at its end."""
-    call, deadline = session.begin(Operation.SPECIAL, proxy._nbrpc_oid_, "__next__")
+    request: tuple[Any, ...] = (Operation.SPECIAL, proxy._nbrpc_oid_, "__next__")
+    if sent is not None:
+        method = session.request(Operation.GET, proxy._nbrpc_oid_, "send")
+        request = (Operation.CALL, method._nbrpc_oid_, "", (sent,))
+    call, deadline = session.begin(*request)
     return session.finish_next(call, deadline)
 
 

@@ -34,7 +34,7 @@ def session_for(
         protocol,
         policy,
         connecting=terms.connecting,
-        dispatcher=dispatch.default(),
+        dispatcher=terms.dispatcher or dispatch.default(),
         limits=terms.limits,
         timing=terms.timing,
     )

@@ -14,8 +14,10 @@ from nbrpc.objects import operations
 from nbrpc.objects.describe import describe
 from nbrpc.objects.draft import ByReference
 from nbrpc.objects.failures import exception_of
+from nbrpc.objects.foreign import TOLD
 from nbrpc.objects.operations import OPERATIONS, arguments, find_object
 from nbrpc.objects.proxy import Proxy, is_proxy
+from nbrpc.options import SAFE_ATTRIBUTES
 from nbrpc.protocol.messages import Error, Operation
 from nbrpc.protocol.rpyc.requests import COMPARISONS, RpycOperation
 from nbrpc.session.rpyc.classic import ClassicRoot, HarmlessRoot
@@ -92,11 +94,15 @@ def _release(session: RpycSession, job: RequestJob) -> None:
 def _specials(session: RpycSession, job: RequestJob) -> tuple[tuple[str, None], ...]:
     """Give the special methods of an object; of others RPyC's proxies ask one by one."""
     found = describe(find_object(session, job.request), session.policy)
-    names = {*found.specials, "__call__"} if found.kind in CALLABLE else found.specials
-    return tuple((name, None) for name in names)
+    names = set(found.specials) - UNASKED
+    if found.kind in CALLABLE:
+        names.add("__call__")
+    return tuple((name, None) for name in sorted(names))
 
 
 CALLABLE = frozenset({"class", "function"})
+UNASKED = TOLD - SAFE_ATTRIBUTES
+"""What a description names and no peer may ask for: nbrpc's answer with a copy."""
 
 
 def _take(session: RpycSession, job: RequestJob) -> tuple[Any, ...]:

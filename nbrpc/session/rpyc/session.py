@@ -32,8 +32,9 @@ from nbrpc.objects import proxy as proxies
 from nbrpc.objects import proxy_classes
 from nbrpc.objects.access import Policy
 from nbrpc.objects.boxing import ByValue, Draft
+from nbrpc.objects.draft import DATA
+from nbrpc.objects.error_data import is_plain
 from nbrpc.objects.failures import SYNTAX_FIELDS, whole_text
-from nbrpc.objects.rebuilt import is_plain
 from nbrpc.objects.static import own_attributes
 from nbrpc.options import Limits, Timing
 from nbrpc.protocol import messages
@@ -51,7 +52,7 @@ from nbrpc.session.rpyc.operations import RPYC_OPERATIONS
 from nbrpc.session.session import Session
 from nbrpc.session.waiting import wait_for
 from nbrpc.transports.base import Transport
-from nbrpc.transports.tuning import acknowledge_at_once, keep_alive
+from nbrpc.transports.tuning import acknowledge_at_once
 
 __all__ = ["RpycSession"]
 
@@ -60,9 +61,6 @@ ENOUGH = 64
 
 FEW = 12
 """Outstanding requests below which nothing waits: about as many as are written together."""
-
-KEEP_ALIVE = 5.0
-"""Seconds between TCP's probes where no heartbeat was asked for."""
 
 FREE_NESTING = 24
 """Jobs within each other up to which a thread that waits inside a job runs the next one at once."""
@@ -124,13 +122,12 @@ class RpycSession(Session):
             connecting=connecting,
             dispatcher=dispatcher,
             limits=limits,
-            timing=replace(timing, heartbeat=None, dead_after=None),
+            timing=replace(timing, heartbeat=None, silent_after=None),
             **options,
         )
         self.plain_socket, self.socket = self.socket, None  # that is of native short ways
         self._seqs = count(FIRST_QUICK_SEQ)
         self.acknowledge = acknowledge_at_once(transport)
-        keep_alive(transport, timing.heartbeat or KEEP_ALIVE)
         boxing = RpycBoxing(policy, limits, self.guard, self._make_proxy, self._home)
         boxing.note_class = protocol.lent.note_class
         boxing.class_numbers = {}
@@ -141,6 +138,7 @@ class RpycSession(Session):
             RpycOperation.SPECIALS, oid, "", timeout=seconds
         )
         boxing.resolve = lambda oid, path: self.request(Operation.GET, oid, path)
+        boxing.errors = None  # its exceptions tell one base class at most
         self.boxing = boxing
         self.iterate_in_chunks = partial(iterating.in_chunks, self)
         self.gathered: deque[bytes] = deque()
@@ -151,12 +149,9 @@ class RpycSession(Session):
         self.root: Any = None
         """The proxy of what the peer serves, once it is known."""
 
-    def _make_proxy(self, oid: int, key: int, description: Description) -> proxies.Proxy:
-        cls = self._classes.get(key)
-        if cls is None:
-            cls = proxy_classes.proxy_class(description, mimic=self.connecting, shared=False)
-            self._classes[key] = cls
-        return proxy_classes.make_proxy(cls, self, oid, description)
+    def _proxy_class(self, description: Description, *, named: bool) -> type[proxies.Proxy]:
+        del named  # nothing has a text on RPyC's wire
+        return proxy_classes.rpyc_proxy_class(description, connecting=self.connecting)
 
     def _object_of(self, oid: int) -> Any:
         entry = self.boxing.exports.entries.get(oid)
@@ -201,6 +196,12 @@ class RpycSession(Session):
             if value is not NO_REPLY:
                 return value
         return self.finish(*self.begin(op, oid, name, args, kwargs, timeout))
+
+    def ask(
+        self, op: int, oid: int, name: str, args: tuple[Any, ...] = (), *, timeout: float
+    ) -> Any:
+        """Ask the peer; it may first ask something itself, and wait for that."""
+        return self.request(op, oid, name, args, None, timeout)
 
     def gather(self, data: bytes) -> None:
         """Send a request together with some more.
@@ -267,11 +268,11 @@ class RpycSession(Session):
         call.plain = op == RpycOperation.SPECIALS
         super().send_request(call, op, oid, name, args, kwargs, timeout)
 
-    def begin(self, *request: Any) -> tuple[Any, float | None]:
+    def begin(self, *request: Any, revives: bool = True) -> tuple[Any, float | None]:
         """Ask the peer; see that of the base."""
         behind = current_job.get() is not None and self._has_queued()
         call: Any
-        call, deadline = super().begin(*request)
+        call, deadline = super().begin(*request, revives=revives)
         if call.depth > FREE_NESTING:
             call.patience = min(DEEP_PATIENCE * (call.depth - FREE_NESTING), LONGEST_PATIENCE)
         else:
@@ -330,9 +331,14 @@ class RpycSession(Session):
         """Iterate without blocking an event loop."""
         return iterating.iterate_async(self, proxy)
 
-    def advance(self, proxy: proxies.Proxy) -> Any:
-        """Give the next item of a remote iterator."""
-        return iterating.advance(self, proxy)
+    def iterate_items(self, proxy: proxies.Proxy) -> Any:
+        """Iterate over the keys and values of a remote dictionary."""
+        items = self.request(Operation.CALL, proxy._nbrpc_oid_, "items")
+        return iterating.iterate(self, items) if proxies.is_proxy(items) else iter(items)
+
+    def advance(self, proxy: proxies.Proxy, sent: object = None) -> Any:
+        """Give the next item of a remote iterator, or what a generator gives for what is sent."""
+        return iterating.advance(self, proxy, sent)
 
     def abandon(self, call: Any) -> None:
         """Nobody waits for a call any more; RPyC knows no way to stop it."""
@@ -345,7 +351,7 @@ class RpycSession(Session):
         except NbrpcError:
             reply = call.reply
             if type(reply) is messages.Failure and reply.error.type_name == "StopIteration":
-                raise StopIteration from None
+                raise StopIteration(*filter(is_plain, reply.error.args[:1])) from None
             raise
 
     # ---- sending
@@ -374,14 +380,17 @@ class RpycSession(Session):
         if imports.dead or imports.owed:
             pieces = [*pieces, *self._released()]
         self.outbox.write(pieces, lazy=lazy, ordered=ordered)
-        if draft is not None and draft.described:
-            draft.sent()
         return sum(map(len, pieces))
 
     def send_quietly(self, kind: Kind, fields: tuple[Any, ...]) -> None:
         """Send a message for which nobody waits, if RPyC has a form for it."""
         if kind in SENT_QUIETLY:
             super().send_quietly(kind, fields)
+
+    def let_go(self) -> None:
+        """Drop what the session itself holds of the peer; it is asked for again if need be."""
+        self.root = self.cell_shell = None
+        self.carried = {}
 
     def close(self, reason: str = "") -> None:
         """End the connection from this side, with all that it was to send."""
@@ -422,13 +431,16 @@ class RpycSession(Session):
 
     def answer(self, job: RequestJob, value: Any) -> None:
         """Send the result of a request; what cannot be copied goes by reference."""
+        job.form = DATA
         while type(value) is ByValue:
             value = value.obj
         super().answer(job, value)
 
-    def describe_failure(self, error: BaseException, draft: Draft) -> messages.Error:
+    def describe_failure(
+        self, error: BaseException, draft: Draft, *, parent: int | None = None
+    ) -> messages.Error:
         """Describe an exception: with the text of its causes, and all its public attributes."""
-        record = super().describe_failure(error, draft)
+        record = super().describe_failure(error, draft, parent=parent)
         record.text = whole_text(record)
         attributes: dict[str, Any] = record.attributes
         for name, value in own_attributes(error).items():

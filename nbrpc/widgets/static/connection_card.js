@@ -4,6 +4,7 @@ const BEAT = 2000; // milliseconds between two signs that somebody looks
 const DOUBT = 4000; // milliseconds within which a second press disconnects
 const SAID = {
   open: ["✓", "open"],
+  silent: ["⌛", "silent: it does not answer, and calls wait"],
   reconnecting: ["…", "reconnecting"],
   closed: ["✗", "closed"],
   lost: ["✗", "connection lost"],
@@ -94,7 +95,7 @@ function render({ model, el, signal }) {
     const [icon, word] = SAID[state] ?? SAID.lost;
     say(status, `${icon} ${word}`);
     say(reason, model.get("reason"));
-    disconnect.disabled = state !== "open" && state !== "reconnecting";
+    disconnect.disabled = state === "closed" || state === "lost";
   });
 
   const beat = () => {

@@ -212,7 +212,8 @@ def test_every_request_arrives(dialect):
     ours, theirs = machine(dialect), machine()
     described = Description("m", "C", "instance", {}, (), None, "")
     theirs.dialect = dialect
-    lent = brine.loads(theirs.lent.boxed(Ref(7, 1, described)))
+    theirs.lent.note_class(Ref(7, 1), described, None)
+    lent = brine.loads(theirs.lent.boxed(Ref(7, 1)))
     root = ours.held.ref(lent[1]).oid
     home = codec.Home(7, "")
     for op, name, args, kwargs, expected in [

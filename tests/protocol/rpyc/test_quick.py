@@ -120,7 +120,8 @@ def test_pings_ends_and_references_are_heard():
     assert ours.receive(theirs.outgoing.pop()) == [messages.Pong(3)]
     (asked,) = ours.receive(message(Dialect.RPYC6, 1, 8, (3, (1, ()))))
     about = codec.Description("lab", "Stage", "instance", {}, (), None, "")
-    reply = b"".join(ours.encode(Kind.REPLY, (asked.seq, codec.Ref(5, 1, about))))
+    ours.lent.note_class(codec.Ref(5, 1), about, None)
+    reply = b"".join(ours.encode(Kind.REPLY, (asked.seq, codec.Ref(5, 1))))
     assert theirs.receive(reply) == [messages.Reply(8, codec.Ref(1, 1))]
     assert theirs.held.class_of(1) == ("lab.Stage", False)
     assert theirs.receive(b"".join(ours.encode(Kind.GOODBYE, ("",)))) == [messages.Goodbye("")]

@@ -24,9 +24,9 @@ def described(name, kind="instance", module="m"):
 
 def named(lent, oid, key, description=None, identity=None):
     """Lend an object; give the name that travels."""
-    if identity is not None:
+    if description is not None:
         lent.note_class(Ref(oid, key), description, identity)
-    label, name = brine.loads(lent.boxed(Ref(oid, key, description)))
+    label, name = brine.loads(lent.boxed(Ref(oid, key)))
     assert label == 4
     return name
 

@@ -12,7 +12,7 @@ from rpyc.core import vinegar as stock
 
 from nbrpc import errors as own
 from nbrpc.errors import RemoteProtocolError
-from nbrpc.objects import rebuilt
+from nbrpc.objects import error_data
 from nbrpc.objects.failures import exception_of, failure_of
 from nbrpc.protocol import codec
 from nbrpc.protocol.messages import Error
@@ -199,7 +199,6 @@ def test_the_traceback_may_be_another():
         (codec.Scalar("notimplemented", ""), NotImplemented),
         (codec.Scalar("date", "2026-01-02"), "2026-01-02"),
         (codec.Scalar("posix", "", b"\xff"), r"\xff"),
-        (codec.Ref(1, 1, codec.Description("m", "C", "instance", {}, (), None, "")), "<m.C>"),
         (codec.Ref(1, 1), "<object>"),
         (codec.Packed("d", 0), "<packed>"),
         ([1, 2], "[1, 2]"),
@@ -305,7 +304,8 @@ def test_what_comes_in_is_bounded():
 
 def test_attributes_are_the_ones_that_are_set():
     """The layers below and above agree on what is taken from a peer."""
-    assert ATTRIBUTES == rebuilt.ATTRIBUTES
+    # ``code`` is that of a SystemExit, which RPyC's vinegar does not give the attributes of.
+    assert (*ATTRIBUTES, "code") == error_data.ATTRIBUTES
     body = (("builtins", "OSError"), (), (("errno", 2), ("key", "k"), ("name", (1,))), "")
     assert error_of(body).attributes == {"errno": 2, "key": "k"}
     assert error_of(body, ("key",)).attributes == {"key": "k"}

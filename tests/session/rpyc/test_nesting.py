@@ -288,3 +288,24 @@ def test_a_callback_of_a_serial_service_that_calls_back(linked):
     """It runs on the thread of the service, which waits for the callback."""
     conn = linked(Driver, client={"config": {"sync_request_timeout": 5}})
     assert conn.root.call(lambda: conn.root.call(lambda: conn.root.where())) == 1  # noqa: PLW0108 - read when it is called
+
+
+def test_a_deadline_holds_while_a_callback_waits(conn, caller):
+    """The wait of the thread ends with that of the call around it, here as on nbrpc's wire."""
+    ended = []
+
+    def callback():
+        try:
+            conn.root.hold()
+        except nbrpc.CallTimeout as error:
+            ended.append(str(error))
+            raise
+
+    begun = time.monotonic()
+    with pytest.raises(nbrpc.CallTimeout):
+        nbrpc.async_(conn.root.call)(callback).result(0.5)
+    assert time.monotonic() - begun < 5
+    assert len(ended) == 1
+    assert "inside" in ended[0]
+    caller.gate.set()
+    assert conn.root.add(1, 2) == 3
