@@ -306,6 +306,7 @@ def test_links_and_names_lead_somewhere(page):
             hasattr(nbrpc, name)
             or (ROOT / "nbrpc" / name).exists()
             or (ROOT / f"nbrpc/{name}.py").exists()
+            or (page.name == "wire.md" and name in {"class", "member"})  # kinds of values there
         ), f"{page.name} names nbrpc.{name}"
 
 

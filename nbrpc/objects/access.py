@@ -423,9 +423,9 @@ class Policy:
                 message = f"{what} is not exposed; did you mean {nearest!r}?"
             elif self.access.allow_exposed_attrs and _is_foreign(obj):
                 message = (
-                    f"{what} is not exposed, and that class cannot be marked: give a copy "
-                    f"(nbrpc.by_value), nbrpc.restricted(obj, [{_shown(name)}]), or a method that "
-                    "does what is needed; allow_public_attrs opens all public names"
+                    f"{what} is not exposed, and that class cannot be marked: nbrpc.obtain copies "
+                    "what is data; its owner can give a copy (nbrpc.by_value) or "
+                    f"nbrpc.restricted(obj, [{_shown(name)}]), or allow_public_attrs"
                 )
             elif self.access.allow_exposed_attrs:
                 prefix = self.access.exposed_prefix

@@ -189,7 +189,10 @@ def _made(cls: type[Any], args: tuple[object, ...], members: Sequence[Exception]
     if not sound:
         args = tuple(arg for arg in args[:1] if type(arg) is str)
     # No `__init__` but that in C, which sets what is in C: another may want anything.
-    exception = cls.__new__(cls, *args)
+    try:
+        exception = cls.__new__(cls, *args)
+    except TypeError:  # that of a MemoryError, which Python makes otherwise below another base
+        exception = BaseException.__new__(cls, *args)
     with suppress(Exception):  # arguments that the builtin does not take
         base.__init__(exception, *args)
     exception.args = args

@@ -691,12 +691,10 @@ def test_a_sender_makes_no_more_classes_than_the_peer_takes():
 
 
 def test_records_whose_names_are_odd_go_where_they_can():
-    """A renamed field keeps its name; a class that cannot be called like that here stays there."""
+    """What has a private field, or a name that none can have here, stays there."""
     row = collections.namedtuple("Row", "x class y", rename=True)(1, 2, 3)  # noqa: PYI024
-    arrived = carried(row)
-    assert arrived == row
-    assert arrived._fields == ("x", "_1", "y")
-    assert repr(arrived) == repr(row)
+    assert type(carried(row)) is Stand
+    assert type(carried(dataclasses.make_dataclass("Any", ["x", "_secret"])(1, 2))) is Stand
     for name in ("Page[int]", "_repr_html_", "class"):
         made = dataclasses.make_dataclass("Any", ["x"])(1)
         type(made).__name__ = name
@@ -718,11 +716,11 @@ def test_keys_that_a_copy_could_not_be_are_refused_by_the_sender():
 
 def test_a_record_is_compared_and_hashed_here():
     """Whatever the names of its fields are: nothing in it is called."""
-    cls = dataclasses.make_dataclass("Odd", ["_entries", "items"], frozen=True)
+    cls = dataclasses.make_dataclass("Odd", ["entries", "items"], frozen=True)
     one, two = carried(cls(1, 2)), carried(cls(1, 2))
     assert one == two == cls(1, 2)
     assert hash(one) == hash(two)
-    assert repr(one) == "Odd(_entries=1, items=2)"
+    assert repr(one) == "Odd(entries=1, items=2)"
     assert carried({cls(1, 2): 3}) == {two: 3}
 
 
