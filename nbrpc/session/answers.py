@@ -19,6 +19,8 @@ from nbrpc.protocol.messages import Kind
 from nbrpc.session.job import UNANSWERED, Cancelled
 
 if TYPE_CHECKING:
+    from _thread import LockType
+
     from nbrpc.objects.access import Policy
     from nbrpc.session.call import Call
     from nbrpc.session.job import RequestJob
@@ -57,6 +59,8 @@ class Answers:
     operations: dict[int, Callable[[Any, Any], Any]] = SESSION_OPERATIONS
     closed: bool
     dispatcher: Any
+    drop_generators: Callable[[list[object]], None]
+    guard: LockType
     loop: Any
     outbox: Outbox
     reactor: Reactor
@@ -86,6 +90,9 @@ class Answers:
                 if self.reactor.corker or not self.send_quickly(socket, data):
                     self.outbox.write([data])
                 return
+        if self.closed:
+            self._end_late(seq)
+            return
         try:
             if kind is int or kind is bool or value is None or kind is float:
                 draft = None
@@ -123,7 +130,10 @@ class Answers:
             return
         if isinstance(error, Cancelled):
             error = CallCancelled("the call was cancelled")
-        if self.serving.pop(seq, None) is None or self.closed:
+        if self.closed:
+            self._end_late(seq)
+            return
+        if self.serving.pop(seq, None) is None:
             return
         if self.policy.access.allow_code:
             self.last_failure = error
@@ -146,6 +156,13 @@ class Answers:
                 self.send(Kind.FAILURE, (seq, plain))
             except NbrpcError:
                 log.debug("nor could a short one")
+
+    def _end_late(self, seq: int) -> None:
+        """Note that a request has ended after its connection: with the last one, all is dropped."""
+        if self.serving.pop(seq, None) is not None and not self.serving:
+            with self.guard:
+                objects = self.boxing.exports.clear()
+            self.drop_generators(objects)
 
     def describe_failure(
         self, error: BaseException, draft: Draft, *, parent: int | None = None

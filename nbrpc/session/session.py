@@ -463,13 +463,15 @@ class Session(Quick, Sending, Receiving, Heartbeats, Answers):
                 return
             self.closed = True
             self.lost_because = error
-            objects = self.boxing.exports.clear()
+            self.socket = None
+            # What a peer had queued before its goodbye still runs, on the objects that it names.
+            waits = self.said_goodbye and any(not job.begun for job in list(self.serving.values()))
+            objects = [] if waits else self.boxing.exports.clear()
             self.boxing.imports.clear()
         if isinstance(problem, RemoteProtocolError):
             log.warning("%s: %s", self.name, problem)
             self._say_goodbye(str(problem))
         self.reactor.unregister(self.fileno())
-        self.socket = None
         self.outbox.close()
         self.transport.close()
         if self.memory is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -256,3 +258,49 @@ def test_a_thousand_transactions_stay_in_step(serving, connecting):
     driver, stopped = transactions(serving, connecting, 1000)
     print(f"1,000 transactions, {stopped[0]} timeouts and {stopped[1]} cancels: in step")
     assert driver.out_of_step == 0
+
+
+class Queue(nbrpc.Service, serial=True):
+    """Hands out objects of its own, whose calls wait for each other."""
+
+    class Shelf(nbrpc.Service, serial=True):
+        """Keeps what it is given, once it may."""
+
+        def __init__(self, kept, begun, go):
+            self.kept, self.begun, self.go = kept, begun, go
+
+        def exposed_hold(self):
+            self.begun.set()
+            self.go.wait(10)
+
+        def exposed_keep(self, item):
+            self.kept.append(item)
+
+    def __init__(self):
+        self.kept, self.begun, self.go = [], threading.Event(), threading.Event()
+        self.shelf = weakref.ref(self)
+
+    def exposed_shelf(self):
+        shelf = self.Shelf(self.kept, self.begun, self.go)
+        self.shelf = weakref.ref(shelf)
+        return shelf
+
+
+def test_what_was_queued_before_a_goodbye_finds_its_objects(serving, connecting):
+    """Target and arguments stay until it has run; then nothing of the connection is kept."""
+    service = Queue()
+    server = serving(service)
+    conn = connecting(server)
+    shelf = conn.root.shelf()
+    nbrpc.async_(shelf.hold)()
+    assert service.begun.wait(10)
+    nbrpc.async_(shelf.keep)(1)
+    nbrpc.async_(shelf.keep)(shelf)
+    conn.close()
+    eventually(lambda: not server.connections)
+    service.go.set()
+    eventually(lambda: len(service.kept) == 2)
+    assert service.kept[0] == 1
+    assert service.kept.pop() is service.shelf()
+    del conn, shelf
+    eventually(lambda: (gc.collect(), service.shelf() is None)[1])
