@@ -15,6 +15,7 @@ import traceback
 
 import pytest
 
+from nbrpc.server import shell as shells
 from nbrpc.server.output import RoutedStream
 from nbrpc.server.shell import Shell, shared_shell
 from nbrpc.session.lookup import name_at
@@ -54,6 +55,14 @@ class Cells:
     def result(self):
         (content,) = self.of("result")
         return content["data"]["text/plain"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_other_shell():
+    """Let go of the shell on which earlier tests ran cells in this process: it has IPython."""
+    left, shells._shared = shells._shared, None
+    if left is not None:
+        left.close()
 
 
 @pytest.fixture(params=[True, False], ids=["ipython", "plain"])
