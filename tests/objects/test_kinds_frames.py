@@ -4,11 +4,13 @@ import datetime
 import decimal
 import zoneinfo
 
+import dateutil.tz
 import numpy
 import pandas
 import pandas.testing
 import pyarrow
 import pytest
+import pytz
 
 from nbrpc.errors import RemoteProtocolError
 from nbrpc.objects.kinds import kind_of, rebuild
@@ -322,15 +324,13 @@ def test_what_would_not_come_back_exactly_has_no_parts(name):
 
 def test_zones_of_dateutil_stay():
     """There is no name from which they could be made."""
-    dateutil = pytest.importorskip("dateutil.tz")
-    zone = dateutil.tzoffset("here", 3600)
+    zone = dateutil.tz.tzoffset("here", 3600)
     assert not travels(pandas.Timestamp("2024-01-01", tz=zone))
     assert not travels(pandas.date_range("2024-01-01", periods=2, tz=zone))
 
 
 def test_zones_of_pytz():
     """The zone that pandas 2 gives is its own at each moment."""
-    pytz = pytest.importorskip("pytz")
     zone = pytz.timezone("Europe/Berlin")
     stamp = pandas.Timestamp("2024-07-01", tz=zone)
     assert repr(copied(stamp)) == repr(stamp)

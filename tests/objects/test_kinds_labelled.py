@@ -3,12 +3,11 @@
 import numpy
 import pandas
 import pytest
+import xarray
 
 from nbrpc.errors import RemoteProtocolError
 from nbrpc.objects.kinds import kind_of, rebuild
 from tests.objects.parts import KNOWN, copied, travels
-
-xarray = pytest.importorskip("xarray")
 
 DAYS = pandas.date_range("2024-01-01", periods=3, freq="D", unit="ns")
 

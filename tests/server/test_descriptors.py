@@ -118,7 +118,6 @@ def test_it_is_shown_in_the_cell(conn, source, kind):
 
 def test_the_shell_of_ipython(server):
     """A line with an exclamation mark, and a cell of bash."""
-    pytest.importorskip("IPython")
     with nbrpc.connect(server.url) as conn:
         result = run(conn, "!echo from the shell")
         assert text(result).replace("\r", "") == "from the shell\n"
