@@ -362,18 +362,14 @@ def delegate(generator: Any) -> Any:
 
 
 def _drawn(use: Any) -> Any:
-    import matplotlib as mpl
+    # Without pyplot: once it is loaded, cells of this process show no figures by themselves.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots()
-    try:
-        line = use(axes)
-        figure.canvas.draw()
-        return line.get_xydata()
-    finally:
-        plt.close(figure)
+    figure = Figure()
+    line = use(figure.subplots())
+    FigureCanvasAgg(figure).draw()
+    return line.get_xydata()
 
 
 def plot(data: Any) -> Any:
