@@ -49,7 +49,7 @@ AS_THEY_ARE = frozenset({NoneType, bool, float})
 
 def _write_int(_boxing: Boxing, obj: Any, _draft: Draft) -> Value:
     if MIN_INT <= obj <= MAX_INT:
-        return obj  # type: ignore[no-any-return]
+        return obj  # type: ignore[no-any-return] # of the class that was asked for
     text = f"{obj:x}"
     if len(text) > values.MAX_TEXT:
         raise Refused(f"of {len(text):,} hexadecimal digits is too large", obj)
@@ -59,12 +59,12 @@ def _write_int(_boxing: Boxing, obj: Any, _draft: Draft) -> Value:
 def _write_str(_boxing: Boxing, obj: Any, draft: Draft) -> Value:
     if len(obj) <= SHORT_TEXT:
         if obj.isascii():
-            return obj  # type: ignore[no-any-return]
+            return obj  # type: ignore[no-any-return] # the same
         try:
             obj.encode()
         except UnicodeEncodeError:
             return codec.Bytes("u", -1, obj.encode("utf-8", "surrogatepass"))
-        return obj  # type: ignore[no-any-return]
+        return obj  # type: ignore[no-any-return] # of the class that was asked for
     data = obj.encode("utf-8", "surrogatepass")
     if len(data) <= INLINE:
         return codec.Bytes("u", -1, data)

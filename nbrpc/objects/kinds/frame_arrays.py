@@ -67,7 +67,7 @@ def _masked_apart(array: Any) -> Parts | None:
     if array.ndim != 1:
         return None
     # There is no public way to the numbers that a mask hides without a copy of all.
-    return array._data, array._mask  # noqa: SLF001
+    return array._data, array._mask  # noqa: SLF001 - pandas has no public name for them
 
 
 def _masked_maker(name: str, cls: Any) -> Callable[[Any, Any], Any]:
